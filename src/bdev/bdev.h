@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Numbered bytes: what everything above reads, writes and flushes.
+ *
+ * A bdev is opened by one of the openers below and used by any number of
+ * threads. Requests are asynchronous by contract: bdev_submit() hands over
+ * struct bdev_io, each is answered exactly once by its done() callback, inside
+ * bdev_submit() (file, RAM, emulator, user's own device) or inside
+ * bdev_poll() (a ring). The synchronous helpers stand on top:
+ *
+ *	ret = bdev_write(dev, pos, buf, len, 0, BDEV_TAG_METADATA);
+ *	ret = bdev_flush(dev, 0);
+ *	ret = bdev_write(dev, pos, buf, len, BDEV_F_FUA, BDEV_TAG_J_COMMIT);
+ *
+ * Rules    (V1) Positions and lengths are bytes, and any alignment is served;
+ *               only aligned ones (struct bdev_geo) are fast on O_DIRECT.
+ *          (V2) A request is whole or failed: there are no short results.
+ *          (V3) What lies outside [0, geo.size) is refused before it reaches
+ *               a backend: reads -EIO, everything else -ENOSPC.
+ *          (V4) A write is durable when a flush submitted after its
+ *               completion has completed, or on its own completion when it
+ *               carried BDEV_F_FUA (a backend without FUA flushes for it).
+ *          (V5) Requests in flight together are not ordered.
+ *          (V6) done() may submit, but must not poll the same device.
+ *
+ * Locks    A backend's own lock is the rank "bdev"; done() is called without
+ *          it.
+ */
+#ifndef UEXT4_BDEV_BDEV_H
+#define UEXT4_BDEV_BDEV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+
+struct bdev;
+struct bdev_io;
+struct uext4_dev;
+
+enum bdev_op {
+	BDEV_READ,
+	BDEV_WRITE,
+	BDEV_FLUSH,
+	BDEV_DISCARD, /* contents become undefined; may do nothing at all */
+	BDEV_ZERO,    /* contents become zero */
+	BDEV_OP_NR,
+};
+
+/* Request flags. */
+#define BDEV_F_FUA     0x1u /* WRITE, ZERO: durable on completion */
+#define BDEV_F_NOUNMAP 0x2u /* ZERO: keep the space behind it allocated */
+
+/*
+ * What a request carries, for recorders and tracing. Backends ignore it. A tag
+ * word is a kind in the low 8 bits and 56 bits of the caller's own above it
+ * (transaction id, inode number ...); a bare kind is a valid tag word.
+ */
+enum bdev_tag {
+	BDEV_TAG_NONE,
+	BDEV_TAG_J_DESC,     /* journal descriptor block */
+	BDEV_TAG_J_DATA,     /* journalled copy of a metadata block */
+	BDEV_TAG_J_REVOKE,   /* journal revoke block */
+	BDEV_TAG_J_COMMIT,   /* journal commit block */
+	BDEV_TAG_J_SB,       /* journal superblock */
+	BDEV_TAG_METADATA,   /* checkpoint or other home write of metadata */
+	BDEV_TAG_DATA,       /* file contents */
+	BDEV_TAG_SUPERBLOCK, /* file system superblock */
+	BDEV_TAG_NR,
+};
+
+#define BDEV_TAG(kind, aux) ((uint64_t)(aux) << 8 | (uint64_t)(kind))
+
+static inline enum bdev_tag bdev_tag_kind(uint64_t tag)
+{
+	return (enum bdev_tag)(tag & 0xff);
+}
+
+static inline uint64_t bdev_tag_aux(uint64_t tag)
+{
+	return tag >> 8;
+}
+
+/* Short name of a tag kind: "commit", "data" ... */
+const char *bdev_tag_name(enum bdev_tag kind);
+
+/* Constant while the device is open. */
+struct bdev_geo {
+	uint64_t size;       /* bytes */
+	uint32_t sector;     /* logical sector: 512 or 4096 */
+	uint32_t phys;       /* physical sector: what is written at once */
+	uint32_t dio_align;  /* position and length that need no bounce */
+	uint32_t mem_align;  /* memory that needs no bounce */
+	bool read_only;      /* WRITE, DISCARD, ZERO are -EROFS */
+	bool direct;         /* O_DIRECT is in effect */
+	bool fua;            /* FUA costs less than write and flush */
+	bool volatile_cache; /* a flush does something */
+	bool discard;        /* DISCARD frees space */
+};
+
+/* One request. The caller owns it and everything it points to until done(). */
+struct bdev_io {
+	enum bdev_op op;
+	uint32_t flags;          /* BDEV_F_* */
+	uint64_t pos;            /* unused by FLUSH */
+	uint64_t len;            /* READ, WRITE: set by bdev_submit() */
+	const struct iovec *iov; /* READ, WRITE: not changed by backends */
+	int iovcnt;
+	uint64_t tag;                     /* BDEV_TAG() */
+	int result;                       /* 0 or -errno, valid in done() */
+	void (*done)(struct bdev_io *io); /* may free io */
+	void *ctx;                        /* the caller's */
+	void *priv;                       /* the backend's */
+};
+
+/* Bounds, access mode and empty requests are dealt with before the call. */
+struct bdev_ops {
+	const char *name;
+	/* Take all @n requests; each ends in bdev_io_done() exactly once. */
+	void (*submit)(struct bdev *dev, struct bdev_io **ios, unsigned int n);
+	/*
+	 * Finish requests in flight until at least @min are done or
+	 * @timeout_ms passed (-1: for ever). Returns how many, 0 when none are
+	 * in flight, or -errno. NULL: everything completes inside submit.
+	 */
+	int (*poll)(struct bdev *dev, unsigned int min, int timeout_ms);
+	/* The memory behind a range, for DAX. NULL: not memory. */
+	int (*map)(struct bdev *dev, uint64_t pos, uint64_t len,
+			void **ret_addr);
+	/* Free the device. Nothing is in flight. */
+	int (*close)(struct bdev *dev);
+};
+
+/* Embedded at the start of a backend's own struct. */
+struct bdev {
+	const struct bdev_ops *ops; /* [const] */
+	struct bdev_geo geo;        /* [const] */
+};
+
+/* ---- opening and closing ---- */
+
+#define BDEV_OPEN_RDONLY 0x1u /* no write reaches the device; shared lock */
+#define BDEV_OPEN_DIRECT 0x2u /* try O_DIRECT; geo.direct tells the outcome */
+#define BDEV_OPEN_NOLOCK 0x4u /* take no lock: the caller knows better */
+
+struct bdev_file_opts {
+	uint32_t flags;  /* BDEV_OPEN_* */
+	uint64_t offset; /* where the device starts inside the file */
+	uint64_t limit;  /* at most so many bytes; 0: to the end of the file */
+};
+
+/*
+ * Open a regular file or a block device. @opts NULL: read-write, cached, the
+ * whole file. -EBUSY: somebody else has it open (a writer excludes everybody,
+ * readers exclude writers); -EINVAL: neither file nor block device, or offset
+ * beyond its end.
+ */
+UEXT4_MUST_CHECK int bdev_file_open(const char *path,
+		const struct bdev_file_opts *opts, struct bdev **ret_dev);
+
+/*
+ * A device in RAM of @size bytes: the caller's memory @mem, which must outlive
+ * it, or, with NULL, zeroed memory of its own. BDEV_OPEN_RDONLY in @flags.
+ */
+UEXT4_MUST_CHECK int bdev_mem_open(void *mem, uint64_t size, uint32_t flags,
+		struct bdev **ret_dev);
+
+/*
+ * A device implemented by the library's user. @udev is copied, what its ctx
+ * points to must outlive the device. @opts as for files; BDEV_OPEN_DIRECT and
+ * locking mean nothing here.
+ */
+UEXT4_MUST_CHECK int bdev_user_open(const struct uext4_dev *udev,
+		const struct bdev_file_opts *opts, struct bdev **ret_dev);
+
+/*
+ * Free @dev, NULL is fine. Does not flush: who needs durability called
+ * bdev_flush(). Every request must be done. Errors are close(2)'s.
+ */
+UEXT4_MUST_CHECK int bdev_close(struct bdev *dev);
+
+/* ---- asynchronous requests ---- */
+
+/* Hand over @n requests. Never fails: what is refused is done() with why. */
+void bdev_submit(struct bdev *dev, struct bdev_io **ios, unsigned int n);
+
+/*
+ * Complete at least @min requests in flight, or give up after @timeout_ms (-1:
+ * never). Returns how many, 0 when nothing is in flight.
+ */
+int bdev_poll(struct bdev *dev, unsigned int min, int timeout_ms);
+
+/* For backends: answer @io. */
+static inline void bdev_io_done(struct bdev_io *io, int result)
+{
+	io->result = result;
+	io->done(io);
+}
+
+/* ---- synchronous helpers: 0 or -errno; @tag is a BDEV_TAG() word ---- */
+
+UEXT4_MUST_CHECK int bdev_read(struct bdev *dev, uint64_t pos, void *buf,
+		size_t len, uint32_t flags, uint64_t tag);
+UEXT4_MUST_CHECK int bdev_write(struct bdev *dev, uint64_t pos, const void *buf,
+		size_t len, uint32_t flags, uint64_t tag);
+UEXT4_MUST_CHECK int bdev_readv(struct bdev *dev, uint64_t pos,
+		const struct iovec *iov, int iovcnt, uint32_t flags,
+		uint64_t tag);
+UEXT4_MUST_CHECK int bdev_writev(struct bdev *dev, uint64_t pos,
+		const struct iovec *iov, int iovcnt, uint32_t flags,
+		uint64_t tag);
+/* Everything written and completed before is durable on return. */
+UEXT4_MUST_CHECK int bdev_flush(struct bdev *dev, uint64_t tag);
+/* A hint: 0 as well where the device cannot discard. */
+UEXT4_MUST_CHECK int bdev_discard(
+		struct bdev *dev, uint64_t pos, uint64_t len, uint64_t tag);
+UEXT4_MUST_CHECK int bdev_zero(struct bdev *dev, uint64_t pos, uint64_t len,
+		uint32_t flags, uint64_t tag);
+
+/*
+ * The memory behind [@pos, @pos + @len), valid until close; stores to it are
+ * writes. -EOPNOTSUPP where the device is not memory, -EROFS is not checked.
+ */
+UEXT4_MUST_CHECK int bdev_map(
+		struct bdev *dev, uint64_t pos, uint64_t len, void **ret_addr);
+
+static inline uint64_t bdev_size(const struct bdev *dev)
+{
+	return dev->geo.size;
+}
+
+static inline bool bdev_is_rdonly(const struct bdev *dev)
+{
+	return dev->geo.read_only;
+}
+
+#endif /* UEXT4_BDEV_BDEV_H */
