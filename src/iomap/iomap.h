@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mapping contract: how file I/O asks where the bytes of a file are.
+ *
+ * One struct iomap and one struct iomap_ops serve direct and buffered I/O,
+ * seek and extent listing (DAX later). This floor never allocates, never
+ * journals and has never heard of ext4: it asks. So it is tested with a
+ * ten-line fake mapping.
+ *
+ *	begin(file, pos, len, flags, &map)	map covers pos, may be shorter
+ *	... use map ...
+ *	end(file, pos, len, done, flags, &map)	optional
+ *
+ * Rules    (IO1) begin() is called with no page busy and no handle held; it may
+ *                start and stop a journal handle of its own. No handle is held
+ *                while data moves.
+ *          (IO2) A mapping used without the file's I/O lock carries a validity
+ *                cookie; begin() and use are under the locks of the operation's
+ *                head comment. A stale one is answered with -ESTALE by
+ *                writeback_map() and asked again.
+ *          (IO3) Data is on the device (written, not flushed) before dio end_io
+ *                or writeback_end() is called; these make it visible on disk.
+ *          (IO4) What was not written through this file system is never shown:
+ *                hole and unwritten read as zeroes, the rest of a new block is
+ *                zeroed on the device with the data.
+ *          (IO5) The order of a direct write's completion is DIO-SPEC E4:
+ *                end_io (convert, sizes) -> invalidate pages -> dio count -1 ->
+ *                position -> sync by the caller.
+ *
+ * Locks    Names of the caller's locks: iolock = inode->rwsem. Page busy bits
+ *          (rank PAGE) are taken here, after the iolock.
+ */
+#ifndef UEXT4_IOMAP_IOMAP_H
+#define UEXT4_IOMAP_IOMAP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/iter.h"
+#include "base/lock.h"
+#include "cache/page.h"
+
+struct bdev;
+struct iomap_file;
+
+enum iomap_type {
+	IOMAP_HOLE,	 /* nothing there: zeroes */
+	IOMAP_DELALLOC,	 /* no place yet; space is claimed by page */
+	IOMAP_MAPPED,	 /* written blocks at addr */
+	IOMAP_UNWRITTEN, /* blocks at addr that read as zeroes */
+	IOMAP_INLINE,	 /* bytes at inline_data */
+};
+
+/* What begin() says about the run. */
+#define IOMAP_F_NEW   0x01u /* blocks were just allocated: zero the rest */
+#define IOMAP_F_DIRTY 0x02u /* metadata must be committed for O_DSYNC (E6) */
+#define IOMAP_F_BEYOND_EOF 0x04u /* some of it reaches past the size */
+
+/* What is wanted from begin(). */
+#define IOMAP_WRITE  0x01u
+#define IOMAP_ZERO   0x02u /* zeroing: a hole may stay a hole */
+#define IOMAP_REPORT 0x04u /* look only: seek, fiemap */
+#define IOMAP_DIRECT 0x08u
+#define IOMAP_NOWAIT 0x10u /* -EAGAIN instead of waiting or allocating */
+
+/* A run of the file in one state. All in bytes. */
+struct iomap {
+	uint64_t addr;	 /* on the device; undefined for hole, delalloc */
+	uint64_t offset; /* in the file; <= the position asked for */
+	uint64_t length; /* > 0 */
+	enum iomap_type type;
+	uint32_t flags; /* IOMAP_F_* */
+	uint64_t cookie;
+	const void *inline_data;
+};
+
+struct iomap_ops {
+	/* Direct write to a hole that cannot be allocated safely: -ENOTBLK
+	 * ("do it buffered", DIO-SPEC M3). */
+	int (*begin)(struct iomap_file *f, uint64_t pos, uint64_t len,
+			uint32_t flags, struct iomap *ret_map);
+	int (*end)(struct iomap_file *f, uint64_t pos, uint64_t len,
+			uint64_t done, uint32_t flags, struct iomap *map);
+	/* Promise space for @nblk delayed blocks (buffered write), and take
+	 * the promise back for blocks whose page is thrown away. */
+	int (*claim)(struct iomap_file *f, uint32_t nblk);
+	void (*unclaim)(struct iomap_file *f, uint32_t nblk);
+	/* A place for dirty bytes [pos, pos+len), block aligned, all delalloc
+	 * or all mapped: the start of it is answered in @ret_map (MAPPED, or
+	 * MAPPED|NEW for blocks only reserved so far, which will hold written
+	 * data after writeback_end()). @delalloc: the pages hold claims, which
+	 * pass to the callee for the length answered. */
+	int (*writeback_map)(struct iomap_file *f, uint64_t pos, uint64_t len,
+			bool delalloc, struct iomap *ret_map);
+	/* The data of @map is on the device (@err 0) or failed: insert the
+	 * mapping and raise the on-disk size to at most @end, or give the
+	 * reservation back. On error with delalloc the claim is returned to
+	 * the pages: they stay dirty. */
+	int (*writeback_end)(struct iomap_file *f, struct iomap *map,
+			uint64_t end, bool delalloc, int err);
+};
+
+/*
+ * All that this floor sees of a file; embedded in the inode.
+ */
+struct iomap_file {
+	const struct iomap_ops *ops; /* [const] */
+	struct bdev *dev;	     /* [const] */
+	uint32_t blkbits;	     /* [const] block and page size */
+	uint32_t inum;		     /* [const] for request tags */
+	_Atomic uint64_t size;	     /* isize; set under size_lock of the owner */
+	struct rwsem inval;	     /* cache fills (shared) against removal of
+					blocks (exclusive): invalidate_lock */
+	struct page_cache pages;
+	struct mutex dio_lock;	     /* leaf */
+	struct cond dio_wait;	     /* [dio_lock] */
+	_Atomic uint32_t dio_count;  /* direct I/Os in flight */
+};
+
+void iomap_file_init(struct iomap_file *f, const struct iomap_ops *ops,
+		struct bdev *dev, uint32_t blkbits, uint32_t inum,
+		struct page_pool *pool);
+/* No page is dirty, none in flight; clean ones are dropped. */
+void iomap_file_fini(struct iomap_file *f);
+
+/* ---- direct: dio.c ---- */
+
+#define IOMAP_DIO_FORCE_WAIT 0x1u /* return only when the data is there */
+#define IOMAP_DIO_NOWAIT     0x2u
+#define IOMAP_DIO_OVERWRITE_ONLY 0x4u /* -EAGAIN unless pure overwrite */
+#define IOMAP_DIO_FUA	     0x8u /* DSYNC: FUA where rule E6 allows it */
+
+/* What end_io is told about the request. */
+#define IOMAP_DIO_UNWRITTEN 0x1u /* some of it was unwritten: convert */
+#define IOMAP_DIO_NEW	    0x2u /* some blocks were just allocated */
+#define IOMAP_DIO_DIRTY	    0x4u
+
+struct iomap_dio_ops {
+	/* The data of [pos, pos+done) is on the device, or @err: convert, raise
+	 * sizes. Its error becomes the request's. */
+	int (*end_io)(struct iomap_file *f, uint64_t pos, uint64_t done,
+			int err, uint32_t flags);
+};
+
+struct iomap_dio_result {
+	bool need_sync; /* DSYNC was asked and FUA did not cover it (E6) */
+	uint64_t mapped_end; /* furthest byte that begin() mapped */
+};
+
+/*
+ * Direct read or write at @pos of the bytes of @it; offset and length multiples
+ * of the device's logical sector, else -EINVAL with nothing changed. The
+ * caller holds the iolock (shared or exclusive as its table says). Dirty pages
+ * of the range are written back first and, for a write, dropped; if they
+ * cannot be dropped: -ENOTBLK turned into a short result (B7). Sub-block edges
+ * of new or unwritten blocks are zero-filled, the tail at EOF too (B26, B27).
+ * Returns bytes done (>= 0; less than asked when begin() said -ENOTBLK after
+ * some, or at EOF for reads), advances @it by as much, or -errno: a hard error
+ * midway fails the whole call (E7).
+ */
+ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
+		bool write, const struct iomap_dio_ops *dops, uint32_t flags,
+		struct iomap_dio_result *ret);
+/* Count in and out of flight; drain: wait for none in flight (caller holds the
+ * iolock exclusively, so that none can start). */
+void iomap_dio_begin(struct iomap_file *f);
+void iomap_dio_done(struct iomap_file *f);
+void iomap_dio_drain(struct iomap_file *f);
+
+/* ---- buffered: buffered.c, writeback.c ---- */
+
+/* Copy the bytes of @it into the page cache at @pos, caller holds the iolock
+ * exclusively and raises isize afterwards by what is returned. Space is
+ * claimed page by page: -ENOSPC, or a short count. */
+ssize_t iomap_buffered_write(
+		struct iomap_file *f, uint64_t pos, struct iov_iter *it);
+/* Read through the page cache up to isize (sampled once, before: I11), with
+ * readahead for sequential readers. Caller holds no page; takes inval shared. */
+ssize_t iomap_buffered_read(
+		struct iomap_file *f, uint64_t pos, struct iov_iter *it);
+/* Write the dirty pages that touch [start, end] (end inclusive) to the device
+ * and wait. Not flushed. Remembers an error for iomap_check_error(). */
+int iomap_writeback(struct iomap_file *f, uint64_t start, uint64_t end);
+/* An error of an earlier background write-back, told once to each caller's
+ * @since cursor (errseq rules). */
+int iomap_check_error(struct iomap_file *f, uint32_t *since);
+/* Drop the pages inside [start, end]; partly covered edge pages are zeroed in
+ * the covered part instead and stay (dirty if they were or if @dirty_edges).
+ * For truncate and punch; claims of dropped delalloc pages are given back.
+ * Caller holds iolock and inval exclusively. */
+int iomap_drop_pages(struct iomap_file *f, uint64_t start, uint64_t end);
+/* Drop clean pages that touch [start, end]; -EBUSY if one is dirty or busy. */
+int iomap_invalidate(struct iomap_file *f, uint64_t start, uint64_t end);
+
+/* ---- zero.c, seek.c, fiemap.c ---- */
+
+/* Make [pos, pos+len) read as zeroes: holes and unwritten stay; cached pages
+ * and mapped blocks are zeroed through the cache (dirty). For the tail of the
+ * EOF block (W17) and the edges of punch and zero range. *ret_did says whether
+ * anything had to be zeroed. Caller: iolock exclusive. */
+int iomap_zero_range(
+		struct iomap_file *f, uint64_t pos, uint64_t len, bool *ret_did);
+/* SEEK_DATA / SEEK_HOLE: dirty pages over holes and unwritten count as data.
+ * -ENXIO past the size or when there is no more data. */
+int64_t iomap_seek_data(struct iomap_file *f, uint64_t pos);
+int64_t iomap_seek_hole(struct iomap_file *f, uint64_t pos);
+/* Call @fn for each run of [pos, pos+len) that is not a hole, merged where
+ * contiguous; @fn returns non-zero to stop. Dirty data is written back first
+ * if @sync. */
+int iomap_fiemap(struct iomap_file *f, uint64_t pos, uint64_t len, bool sync,
+		int (*fn)(void *ctx, const struct iomap *map), void *ctx);
+
+#endif /* UEXT4_IOMAP_IOMAP_H */
