@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * uext4: ext4 file systems in an ordinary process.
+ *
+ *	struct uext4_fs *fs;
+ *	struct uext4_file *file;
+ *
+ *	ret = uext4_mount("disk.img", NULL, &fs);
+ *	ret = uext4_open(fs, NULL, "/etc/motd", UEXT4_O_RDONLY, 0, NULL, &file);
+ *	n = uext4_pread(file, buf, sizeof(buf), 0);
+ *	ret = uext4_close(file);
+ *	ret = uext4_unmount(fs);
+ *
+ * Three kinds of objects: a mounted file system (uext4_fs), a held inode
+ * (uext4_node) and an open file (uext4_file). Every call may be made from any
+ * thread at any time, but for the last release of an object (unmount, put,
+ * close), which must not race with other uses of that object.
+ *
+ * Results  0 or a count; a negative errno on failure, as the same call on a
+ *          Linux ext4 mount would give it. Beyond POSIX: -EUCLEAN the disk
+ *          holds what cannot be, -EBADMSG a checksum does not match, -EROFS
+ *          also after an error under errors=remount-ro, -EIO after shutdown.
+ *          Outputs come last and are untouched on failure.
+ * Units    Positions, lengths and sizes are bytes, blocks are said to be.
+ * Names    Paths are UTF-8 or any bytes but NUL and '/'; at most 255 a name.
+ * Who      A call that takes a credential checks permissions as the kernel
+ *          does; NULL is the superuser. The credential is only read.
+ * Versions Structs that the caller fills start with their size
+ *          (sizeof(struct ...)) and are zeroed otherwise, so that they may
+ *          grow.
+ */
+#ifndef UEXT4_UEXT4_H
+#define UEXT4_UEXT4_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define UEXT4_API __attribute__((visibility("default")))
+
+struct uext4_dev; /* see uext4_dev.h */
+struct uext4_fs;
+struct uext4_node;
+struct uext4_file;
+
+#define UEXT4_ROOT_INO 2u
+#define UEXT4_NAME_MAX 255u
+#define UEXT4_PATH_MAX 4096u
+
+/* ---- who asks ---- */
+
+#define UEXT4_CRED_SUPER 0x1u /* as with every capability */
+
+struct uext4_cred {
+	uint32_t uid, gid;
+	const uint32_t *groups; /* supplementary, may be NULL */
+	uint32_t ngroups;
+	uint32_t umask; /* applied to create, mkdir, mknod (no default ACL) */
+	uint32_t flags; /* UEXT4_CRED_* */
+};
+
+/* ---- mount ---- */
+
+#define UEXT4_MNT_RDONLY 0x01u /* nothing is written; dirty journals are
+				  replayed in memory */
+#define UEXT4_MNT_NOLOAD 0x02u /* with RDONLY: do not look at the journal */
+#define UEXT4_MNT_DIRECT 0x04u /* open the image with O_DIRECT */
+#define UEXT4_MNT_SYNC	 0x08u /* every change is durable on return */
+#define UEXT4_MNT_NOATIME 0x10u /* never update access times */
+#define UEXT4_MNT_STRICTATIME 0x20u /* always; default is relatime */
+#define UEXT4_MNT_NOTHREAD 0x40u /* no background flusher */
+#define UEXT4_MNT_NODISCARD 0x80u
+
+enum uext4_errors { /* what to do when the disk is found damaged */
+	UEXT4_ERRORS_DEFAULT, /* as the superblock says */
+	UEXT4_ERRORS_CONTINUE,
+	UEXT4_ERRORS_RO, /* later changes fail with -EROFS, reads go on */
+	UEXT4_ERRORS_SHUTDOWN, /* the library's answer to errors=panic */
+};
+
+enum uext4_log_level {
+	UEXT4_LOG_ERR = 1,
+	UEXT4_LOG_WARN,
+	UEXT4_LOG_INFO,
+	UEXT4_LOG_DEBUG,
+};
+
+struct uext4_mount_opts {
+	size_t size; /* sizeof(struct uext4_mount_opts) */
+	uint32_t flags; /* UEXT4_MNT_* */
+	enum uext4_errors errors;
+	uint64_t offset; /* the file system starts here in the image */
+	uint64_t limit; /* and may use so many bytes; 0: the rest */
+	size_t meta_cache; /* bytes for metadata, 0: 64 MiB */
+	size_t page_cache; /* bytes for file contents, 0: 64 MiB */
+	uint32_t commit_interval; /* seconds, 0: 5 */
+	/* Messages: one line, no newline. NULL: none. Called from any thread;
+	 * must not call back into the library. */
+	void (*log)(void *ctx, enum uext4_log_level level, const char *msg);
+	void *log_ctx;
+	enum uext4_log_level log_level; /* 0: UEXT4_LOG_WARN */
+	/* The clock of timestamps. NULL: CLOCK_REALTIME. */
+	struct timespec (*now)(void *ctx);
+	void *now_ctx;
+};
+
+/* Mount the image or block device at @path. @opts may be NULL. Replays the
+ * journal and processes orphans unless read-only. -EBUSY in use by another,
+ * -EINVAL not ext2/3/4, -EOPNOTSUPP a feature that is refused (its name is
+ * logged), -EROFS it can only be mounted read-only (the reason is logged),
+ * -EACCES, -EUCLEAN, -EBADMSG. */
+UEXT4_API int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
+		struct uext4_fs **ret_fs);
+/* The same on a device of the caller's own; @dev outlives the mount. */
+UEXT4_API int uext4_mount_dev(const struct uext4_dev *dev,
+		const struct uext4_mount_opts *opts, struct uext4_fs **ret_fs);
+/* Everything durable, then free @fs, also on error (the error says that
+ * something could not be written). No file open, no node held: -EBUSY. */
+UEXT4_API int uext4_unmount(struct uext4_fs *fs);
+/* Everything changed so far is durable on return. */
+UEXT4_API int uext4_sync(struct uext4_fs *fs);
+
+enum uext4_shutdown_mode {
+	UEXT4_SHUTDOWN_DEFAULT, /* sync first */
+	UEXT4_SHUTDOWN_LOGFLUSH, /* commit the journal, drop file data */
+	UEXT4_SHUTDOWN_NOLOGFLUSH, /* drop everything not durable yet */
+};
+/* From now on changes fail with -EIO and nothing is written. */
+UEXT4_API int uext4_shutdown(struct uext4_fs *fs, enum uext4_shutdown_mode mode);
+
+struct uext4_statfs {
+	uint32_t block_size;
+	uint64_t blocks, free_blocks, avail_blocks; /* as statfs(2) */
+	uint64_t inodes, free_inodes;
+	uint32_t name_max;
+	uint8_t uuid[16];
+};
+UEXT4_API int uext4_statfs(struct uext4_fs *fs, struct uext4_statfs *ret_st);
+
+/* What `uext4 info` tells. Strings live as long as @fs. */
+struct uext4_info {
+	uint8_t uuid[16];
+	char label[17];
+	const char *features; /* names, separated by a space */
+	uint32_t block_size, inode_size, desc_size;
+	uint64_t blocks, free_blocks, reserved_blocks;
+	uint64_t inodes, free_inodes;
+	uint32_t groups, blocks_per_group, inodes_per_group;
+	bool clean; /* was unmounted cleanly */
+	bool had_errors; /* the error flag is set on disk */
+	bool needed_recovery; /* the journal was dirty at mount */
+	bool has_journal;
+	uint64_t journal_blocks;
+	bool rdonly; /* mounted read-only, or turned so by an error */
+	const char *rdonly_why; /* "" if not, or because it was asked */
+	uint32_t mount_count;
+	int64_t created, last_mount, last_write, last_check; /* seconds */
+	uint32_t error_count;
+	const char *kind; /* "ext2", "ext3" or "ext4", by features */
+	/* What recovery did at this mount. */
+	uint64_t replayed_transactions, replayed_blocks, revoked_blocks;
+	uint32_t orphans_deleted, orphans_truncated;
+};
+UEXT4_API int uext4_info(struct uext4_fs *fs, struct uext4_info *ret_info);
+
+struct uext4_stats { /* counters since mount */
+	uint64_t commits, flushes;
+	uint64_t dev_reads, dev_writes; /* metadata requests */
+	size_t meta_bytes, page_bytes; /* memory in use */
+};
+UEXT4_API int uext4_stats(struct uext4_fs *fs, struct uext4_stats *ret_stats);
+
+/* ---- inodes ---- */
+
+/* Hold the root, or any inode by number (and generation, 0: any), or one more
+ * reference to @node. -ESTALE if it is free or of another generation. */
+UEXT4_API int uext4_node_root(struct uext4_fs *fs, struct uext4_node **ret_node);
+UEXT4_API int uext4_node_get(struct uext4_fs *fs, uint32_t ino,
+		uint32_t generation, struct uext4_node **ret_node);
+UEXT4_API struct uext4_node *uext4_node_hold(struct uext4_node *node);
+/* NULL is fine. The last one of an unlinked inode frees it. */
+UEXT4_API void uext4_node_put(struct uext4_node *node);
+UEXT4_API uint32_t uext4_node_ino(const struct uext4_node *node);
+
+struct uext4_stat {
+	uint32_t ino, generation;
+	uint32_t mode, uid, gid, nlink;
+	uint32_t rdev_major, rdev_minor;
+	uint64_t size;
+	uint64_t sectors; /* of 512 bytes, as st_blocks */
+	uint32_t block_size;
+	uint32_t flags; /* FS_*_FL as in chattr */
+	struct timespec atime, mtime, ctime, btime; /* btime 0: unknown */
+};
+UEXT4_API int uext4_node_stat(struct uext4_node *node, struct uext4_stat *ret_st);
+
+#define UEXT4_SET_MODE	0x01u
+#define UEXT4_SET_UID	0x02u
+#define UEXT4_SET_GID	0x04u
+#define UEXT4_SET_SIZE	0x08u
+#define UEXT4_SET_ATIME 0x10u
+#define UEXT4_SET_MTIME 0x20u
+#define UEXT4_SET_ATIME_NOW 0x40u
+#define UEXT4_SET_MTIME_NOW 0x80u
+#define UEXT4_SET_FLAGS 0x100u /* FS_IOC_SETFLAGS */
+#define UEXT4_SET_CTIME 0x200u /* superuser only, for copies of images */
+
+struct uext4_setattr {
+	uint32_t mask; /* UEXT4_SET_* */
+	uint32_t mode, uid, gid, flags;
+	uint64_t size;
+	struct timespec atime, mtime, ctime;
+};
+/* chmod, chown, truncate, utimens in one atomic step (a truncate to a smaller
+ * size may free blocks in several). */
+UEXT4_API int uext4_node_setattr(struct uext4_node *node,
+		const struct uext4_setattr *attr, const struct uext4_cred *cred);
+
+#define UEXT4_R_OK 4u
+#define UEXT4_W_OK 2u
+#define UEXT4_X_OK 1u
+UEXT4_API int uext4_node_access(struct uext4_node *node, unsigned mask,
+		const struct uext4_cred *cred);
+/* Target of a symlink, not terminated; its length. -EINVAL if it is none. */
+UEXT4_API ssize_t uext4_node_readlink(
+		struct uext4_node *node, char *buf, size_t size);
+/* Make the inode durable, as fsync does. */
+UEXT4_API int uext4_node_fsync(struct uext4_node *node, bool datasync);
+
+/* ---- names inside a directory held by its node ---- */
+
+UEXT4_API int uext4_lookup(struct uext4_node *dir, const char *name,
+		const struct uext4_cred *cred, struct uext4_node **ret_node);
+/* @mode: type (regular, fifo, socket, char, block) and permissions.
+ * @ret_node may be NULL in all of these. */
+UEXT4_API int uext4_mknod(struct uext4_node *dir, const char *name,
+		uint32_t mode, uint32_t rdev_major, uint32_t rdev_minor,
+		const struct uext4_cred *cred, struct uext4_node **ret_node);
+UEXT4_API int uext4_mkdir(struct uext4_node *dir, const char *name,
+		uint32_t mode, const struct uext4_cred *cred,
+		struct uext4_node **ret_node);
+UEXT4_API int uext4_symlink(struct uext4_node *dir, const char *name,
+		const char *target, const struct uext4_cred *cred,
+		struct uext4_node **ret_node);
+UEXT4_API int uext4_link(struct uext4_node *node, struct uext4_node *dir,
+		const char *name, const struct uext4_cred *cred);
+UEXT4_API int uext4_unlink(struct uext4_node *dir, const char *name,
+		const struct uext4_cred *cred);
+UEXT4_API int uext4_rmdir(struct uext4_node *dir, const char *name,
+		const struct uext4_cred *cred);
+#define UEXT4_RENAME_NOREPLACE 0x1u
+#define UEXT4_RENAME_EXCHANGE  0x2u
+#define UEXT4_RENAME_WHITEOUT  0x4u
+UEXT4_API int uext4_rename(struct uext4_node *dir, const char *name,
+		struct uext4_node *newdir, const char *newname, unsigned flags,
+		const struct uext4_cred *cred);
+/* Create a regular file, or open it as openat() would. */
+UEXT4_API int uext4_create(struct uext4_node *dir, const char *name,
+		unsigned flags, uint32_t mode, const struct uext4_cred *cred,
+		struct uext4_file **ret_file);
+
+struct uext4_dirent {
+	const char *name; /* terminated; valid during the call */
+	size_t len;
+	uint32_t ino;
+	uint32_t mode; /* type bits only; 0 if the directory does not say */
+	uint64_t next; /* where to go on after this entry */
+};
+/* Call @fn for each entry from @pos (0: the start), "." and ".." included, until
+ * it returns non-zero, which is returned. @fn must not change the directory:
+ * it is locked shared. */
+UEXT4_API int uext4_readdir(struct uext4_node *dir, uint64_t pos,
+		int (*fn)(void *ctx, const struct uext4_dirent *e), void *ctx);
+
+/* ---- extended attributes, by full name ("user.x", "security.capability",
+ * "system.posix_acl_access" in the kernel's xattr format) ---- */
+
+#define UEXT4_XATTR_CREATE  0x1u
+#define UEXT4_XATTR_REPLACE 0x2u
+/* Length of the value; copied if @size > 0. -ENODATA, -ERANGE. */
+UEXT4_API ssize_t uext4_getxattr(struct uext4_node *node, const char *name,
+		void *buf, size_t size, const struct uext4_cred *cred);
+/* Names, each terminated by NUL; the bytes needed. */
+UEXT4_API ssize_t uext4_listxattr(struct uext4_node *node, char *buf,
+		size_t size, const struct uext4_cred *cred);
+UEXT4_API int uext4_setxattr(struct uext4_node *node, const char *name,
+		const void *value, size_t len, unsigned flags,
+		const struct uext4_cred *cred);
+UEXT4_API int uext4_removexattr(struct uext4_node *node, const char *name,
+		const struct uext4_cred *cred);
+
+/* ---- paths: from @at (NULL: the root), symlinks followed ---- */
+
+#define UEXT4_NOFOLLOW 0x1u /* a symlink in the last place is itself meant */
+UEXT4_API int uext4_resolve(struct uext4_fs *fs, struct uext4_node *at,
+		const char *path, unsigned flags, const struct uext4_cred *cred,
+		struct uext4_node **ret_node);
+/* The directory of the last name, and that name (at least UEXT4_NAME_MAX + 1
+ * bytes). -EINVAL/-EBUSY for paths that end in "." or "..", or at the root. */
+UEXT4_API int uext4_resolve_parent(struct uext4_fs *fs, struct uext4_node *at,
+		const char *path, const struct uext4_cred *cred, char *name,
+		struct uext4_node **ret_dir);
+
+/* ---- open files ---- */
+
+#define UEXT4_O_RDONLY 0x0000u
+#define UEXT4_O_WRONLY 0x0001u
+#define UEXT4_O_RDWR   0x0002u
+#define UEXT4_O_CREAT  0x0010u
+#define UEXT4_O_EXCL   0x0020u
+#define UEXT4_O_TRUNC  0x0040u
+#define UEXT4_O_APPEND 0x0080u
+#define UEXT4_O_DIRECT 0x0100u
+#define UEXT4_O_SYNC   0x0200u
+#define UEXT4_O_DSYNC  0x0400u
+#define UEXT4_O_NOATIME 0x0800u
+#define UEXT4_O_NOFOLLOW 0x1000u
+#define UEXT4_O_DIRECTORY 0x2000u
+#define UEXT4_O_TMPFILE 0x4000u /* a nameless file in the directory opened */
+
+UEXT4_API int uext4_open(struct uext4_fs *fs, struct uext4_node *at,
+		const char *path, unsigned flags, uint32_t mode,
+		const struct uext4_cred *cred, struct uext4_file **ret_file);
+UEXT4_API int uext4_open_node(struct uext4_node *node, unsigned flags,
+		const struct uext4_cred *cred, struct uext4_file **ret_file);
+/* Frees @file in any case; an error of an earlier delayed write that nobody was
+ * told of is returned. NULL is fine. */
+UEXT4_API int uext4_close(struct uext4_file *file);
+/* Valid as long as the file is open. */
+UEXT4_API struct uext4_node *uext4_file_node(struct uext4_file *file);
+
+/* For calls with flags: */
+#define UEXT4_RW_DSYNC	0x1u /* as RWF_DSYNC */
+#define UEXT4_RW_SYNC	0x2u /* as RWF_SYNC */
+#define UEXT4_RW_NOWAIT 0x4u /* as RWF_NOWAIT */
+#define UEXT4_RW_APPEND 0x8u /* as RWF_APPEND */
+
+/* Bytes done. With UEXT4_O_DIRECT position, length and memory obey
+ * uext4_dio_align(), else -EINVAL. Where direct I/O is not possible (holes of
+ * indirect files, inline data) it is done through the cache and written
+ * through before return. */
+UEXT4_API ssize_t uext4_pread(
+		struct uext4_file *file, void *buf, size_t len, uint64_t pos);
+UEXT4_API ssize_t uext4_pwrite(struct uext4_file *file, const void *buf,
+		size_t len, uint64_t pos);
+UEXT4_API ssize_t uext4_preadv2(struct uext4_file *file,
+		const struct iovec *iov, int iovcnt, uint64_t pos,
+		unsigned flags);
+UEXT4_API ssize_t uext4_pwritev2(struct uext4_file *file,
+		const struct iovec *iov, int iovcnt, uint64_t pos,
+		unsigned flags);
+/* Offset and length alignment for direct I/O, bytes. */
+UEXT4_API uint32_t uext4_dio_align(struct uext4_file *file);
+UEXT4_API int uext4_ftruncate(struct uext4_file *file, uint64_t size);
+UEXT4_API int uext4_fsync(struct uext4_file *file);
+UEXT4_API int uext4_fdatasync(struct uext4_file *file);
+/* Write back dirty bytes of the range; nothing is promised about a power cut. */
+UEXT4_API int uext4_sync_range(
+		struct uext4_file *file, uint64_t pos, uint64_t len);
+
+#define UEXT4_FALLOC_KEEP_SIZE 0x1u
+#define UEXT4_FALLOC_PUNCH_HOLE 0x2u /* with KEEP_SIZE */
+#define UEXT4_FALLOC_ZERO_RANGE 0x4u
+UEXT4_API int uext4_fallocate(struct uext4_file *file, unsigned mode,
+		uint64_t pos, uint64_t len);
+/* First position >= @pos of data, or of a hole. -ENXIO. */
+UEXT4_API int64_t uext4_seek_data(struct uext4_file *file, uint64_t pos);
+UEXT4_API int64_t uext4_seek_hole(struct uext4_file *file, uint64_t pos);
+
+#define UEXT4_EXTENT_UNWRITTEN 0x1u
+#define UEXT4_EXTENT_DELALLOC  0x2u
+#define UEXT4_EXTENT_INLINE    0x4u
+#define UEXT4_EXTENT_LAST      0x8u
+struct uext4_extent {
+	uint64_t logical, physical, length; /* bytes; physical: on the device */
+	uint32_t flags;
+};
+/* The mapped runs of [pos, pos+len), dirty data written back first if @sync. */
+UEXT4_API int uext4_fiemap(struct uext4_file *file, uint64_t pos, uint64_t len,
+		bool sync, int (*fn)(void *ctx, const struct uext4_extent *e),
+		void *ctx);
+
+/* ---- small things ---- */
+
+/* Version of the library, "0.1.0". */
+UEXT4_API const char *uext4_version(void);
+/* One line about an error number of this library (not -EUCLEAN's "Structure
+ * needs cleaning" but what it means here). Never NULL. */
+UEXT4_API const char *uext4_strerror(int err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* UEXT4_UEXT4_H */
