@@ -11,8 +11,9 @@
  * Rules    (M1) No two file blocks map to one disk block; no mapping covers a
  *               system block (alloc_is_system()) - checked on every load of a
  *               node and before every insert.
- *          (M2) Look-up and insertion into the extent status happen under one
- *               hold of map_lock (DIO-SPEC B38).
+ *          (M2) What a look-up found goes into the extent status under the
+ *               same hold of map_lock, or under a later one if seq proves that
+ *               nothing changed in between (DIO-SPEC B38).
  *          (M3) es never says "hole" or "written" where the tree differs.
  *          (M4) Node blocks are checked (dextent) and their checksums verified
  *               once when read, set before handle_dirty().
@@ -81,6 +82,9 @@ struct mapping {
 	struct alloc_pa pa;	/* [lock] */
 	struct es_tree *es;	/* [lock]; NULL until first used */
 	_Atomic uint64_t seq;	/* grows with every change: validity cookie */
+	_Atomic uint32_t depth; /* of the extent tree: for the credits */
+	_Atomic uint64_t nodes_claimed; /* node blocks taken from the inode's
+					 * claims so far: see MAP_F_CLAIMED */
 };
 
 /* The caller has filled the [const] fields, root and blocks. */
@@ -104,6 +108,9 @@ int map_find_cached(struct mapping *m, lblk_t lblk, uint32_t max,
 #define MAP_F_UNWRITTEN 0x1u /* new blocks are unwritten (extents only) */
 #define MAP_F_ROOT	0x2u /* may use root's reserve */
 #define MAP_F_KEEP	0x4u /* preallocation of fallocate: no pa window */
+#define MAP_F_CLAIMED	0x8u /* node blocks (not data) were paid for by an
+			      * alloc_claim() of map_nodes_worst(): nodes_claimed
+			      * counts those taken, also when the call fails */
 /* As map_find(), but a hole is filled: the run returned is mapped and starts at
  * @lblk, 1..@max blocks. Credits: map_credits_alloc(). -ENOSPC. */
 int map_alloc(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t max,
@@ -111,11 +118,16 @@ int map_alloc(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t max,
 /* The goal that map_alloc() would use for @lblk: for alloc_reserve(). */
 pblk_t map_goal(struct mapping *m, lblk_t lblk);
 /* Enter an already allocated run (alloc_rsv_commit() in the same handle) over a
- * hole, as written (or unwritten with MAP_F_UNWRITTEN). Credits: as alloc. */
+ * hole, as written (or unwritten with MAP_F_UNWRITTEN). All of it or nothing:
+ * on failure the run is still the caller's. Credits: as alloc. -EEXIST if it is
+ * no hole, -EINVAL if an extent cannot be so long (32768; 32767 unwritten),
+ * -EFBIG beyond map_max_blocks(). */
 int map_insert(struct handle *h, struct mapping *m, lblk_t lblk, pblk_t pblk,
 		uint32_t len, uint32_t flags);
 /* Turn the unwritten parts of [lblk, lblk+len) into written ones; written parts
- * stay, a hole inside is -EUCLEAN. Splits and merges as needed. */
+ * stay, a hole inside is -EUCLEAN. Splits and merges as needed. -ENOSPC (no
+ * block for a node) leaves everything as it was. -EAGAIN: a range over many
+ * extents used up the credits half-way; handle_restart() and call again. */
 int map_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);
 /* The reverse for zero range: written parts become unwritten (extents only). */
 int map_convert_unwritten(struct handle *h, struct mapping *m, lblk_t lblk,
@@ -123,7 +135,9 @@ int map_convert_unwritten(struct handle *h, struct mapping *m, lblk_t lblk,
 /* Remove and free mappings inside [lblk, end) from the end downwards, as far as
  * the credits of @h reach; nodes that become empty go too. @ret_end is the new
  * end of what is still to do: done when *ret_end == lblk (call again with
- * end = *ret_end after handle_restart()). end may be UINT32_MAX+1 (u64). */
+ * end = *ret_end after handle_restart()). end may be UINT32_MAX+1 (u64).
+ * Punching a hole into one extent may need a node block: -ENOSPC. On an error
+ * *ret_end is set as well: what lies behind it is gone. */
 int map_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 		uint64_t *ret_end);
 /* Credits: allocate or insert one run of up to @len blocks; one step of
@@ -131,6 +145,8 @@ int map_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 uint32_t map_credits_alloc(const struct mapping *m, uint32_t len);
 uint32_t map_credits_remove(const struct mapping *m);
 uint32_t map_credits_convert(const struct mapping *m);
+/* Node blocks that inserting @len blocks can need at worst: what to claim. */
+uint32_t map_nodes_worst(const struct mapping *m, uint32_t len);
 /* The first block at or after @lblk that is not a hole, cut to its run;
  * -ENOENT if there is none. For SEEK_DATA, fiemap, orphan clean-up. */
 int map_next(struct mapping *m, lblk_t lblk, struct map_run *ret_run);
@@ -139,6 +155,8 @@ int map_next(struct mapping *m, lblk_t lblk, struct map_run *ret_run);
 int map_walk(struct mapping *m,
 		int (*fn)(void *ctx, pblk_t pblk, uint32_t len, bool is_node),
 		void *ctx);
+/* Forget what is remembered (not the preallocation): root was replaced. */
+void mapping_reset(struct mapping *m);
 /* Highest number of file blocks this format can address. */
 uint64_t map_max_blocks(const struct mapping *m);
 
