@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mutex and cond over pthread, and our own fair read-write lock.
+ *
+ * The whole state of an rwsem that nobody waits for is one word, so readers
+ * and an uncontended writer cost one atomic operation. Who cannot have it at
+ * once queues up; from then on RWSEM_WAITERS closes the short way to
+ * newcomers, and the lock is handed over in order of arrival.
+ *
+ * States   0                    free
+ *          n                    n readers
+ *          WRITER               one writer
+ *          any | WAITERS        the queue is not empty, or was a moment ago
+ *
+ * Rules    (L1) WAITERS is set only under l->m, by a thread that then queues,
+ *               and cleared only under l->m with an empty queue.
+ *          (L2) Whoever gives up the last hold and saw WAITERS in the same
+ *               atomic step calls rwsem_wake(), so no waiter is forgotten.
+ *          (L3) While WAITERS is set only rwsem_wake() gives the lock out.
+ *
+ * Locks    l->m guards the queue and is a leaf.
+ */
+#include "base/lock.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define RWSEM_WRITER  0x80000000u
+#define RWSEM_WAITERS 0x40000000u
+#define RWSEM_READERS 0x3fffffffu
+
+struct rwsem_waiter {
+	STAILQ_ENTRY(rwsem_waiter) link;
+	pthread_cond_t cond;
+	bool is_writer;
+	bool granted; /* [rwsem.m] */
+};
+
+uint64_t time_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- mutex ---- */
+
+#ifndef NDEBUG
+# define LOCK_PUSH(l, flags)  lockrank_push((l), (l)->name, (l)->rank, (flags))
+# define LOCK_POP(l)          lockrank_pop((l), (l)->name)
+# define LOCK_CHECK(l, flags) lockrank_check((l), (l)->name, (l)->rank, (flags))
+#else
+# define LOCK_PUSH(l, flags)  ((void)0)
+# define LOCK_POP(l)          ((void)0)
+# define LOCK_CHECK(l, flags) ((void)0)
+#endif
+
+void mutex_init(struct mutex *l, const char *name, int rank)
+{
+	pthread_mutex_init(&l->m, NULL);
+#ifndef NDEBUG
+	l->name = name;
+	l->rank = rank;
+#endif
+}
+
+void mutex_fini(struct mutex *l)
+{
+	assert(!lockrank_is_held(l));
+	pthread_mutex_destroy(&l->m);
+}
+
+UEXT4_NO_TSA void mutex_lock(struct mutex *l)
+{
+	LOCK_PUSH(l, 0);
+	pthread_mutex_lock(&l->m);
+}
+
+UEXT4_NO_TSA void mutex_lock_nested(struct mutex *l)
+{
+	LOCK_PUSH(l, LOCK_NEST);
+	pthread_mutex_lock(&l->m);
+}
+
+UEXT4_NO_TSA bool mutex_trylock(struct mutex *l)
+{
+	if (pthread_mutex_trylock(&l->m) != 0)
+		return false;
+	LOCK_PUSH(l, LOCK_TRY);
+	return true;
+}
+
+UEXT4_NO_TSA void mutex_unlock(struct mutex *l)
+{
+	LOCK_POP(l);
+	pthread_mutex_unlock(&l->m);
+}
+
+UEXT4_NO_TSA void mutex_assert_held(struct mutex *l)
+{
+	assert(lockrank_is_held(l));
+}
+
+/* ---- cond ---- */
+
+void cond_init(struct cond *c)
+{
+	pthread_condattr_t attr;
+
+	/* Not the wall clock: somebody may set it while we sleep. */
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void cond_fini(struct cond *c)
+{
+	pthread_cond_destroy(&c->c);
+}
+
+void cond_wait(struct cond *c, struct mutex *l)
+{
+	assert(lockrank_is_held(l));
+	pthread_cond_wait(&c->c, &l->m);
+}
+
+int cond_wait_until(struct cond *c, struct mutex *l, uint64_t deadline_ns)
+{
+	struct timespec ts = {
+		.tv_sec = (time_t)(deadline_ns / 1000000000u),
+		.tv_nsec = (long)(deadline_ns % 1000000000u),
+	};
+
+	assert(lockrank_is_held(l));
+	return -pthread_cond_timedwait(&c->c, &l->m, &ts);
+}
+
+int cond_wait_ms(struct cond *c, struct mutex *l, uint64_t ms)
+{
+	return cond_wait_until(c, l, time_now_ns() + ms * 1000000u);
+}
+
+void cond_signal(struct cond *c)
+{
+	pthread_cond_signal(&c->c);
+}
+
+void cond_broadcast(struct cond *c)
+{
+	pthread_cond_broadcast(&c->c);
+}
+
+/* ---- rwsem ---- */
+
+static void rwsem_set_owner(struct rwsem *l, pthread_t owner)
+{
+#ifndef NDEBUG
+	atomic_store_explicit(&l->owner, owner, memory_order_relaxed);
+#else
+	(void)l;
+	(void)owner;
+#endif
+}
+
+void rwsem_init(struct rwsem *l, const char *name, int rank)
+{
+	atomic_init(&l->state, 0);
+	pthread_mutex_init(&l->m, NULL);
+	STAILQ_INIT(&l->queue);
+#ifndef NDEBUG
+	l->name = name;
+	l->rank = rank;
+	atomic_init(&l->owner, 0);
+#endif
+}
+
+void rwsem_fini(struct rwsem *l)
+{
+	assert(atomic_load(&l->state) == 0);
+	pthread_mutex_destroy(&l->m);
+}
+
+static bool rwsem_try_read(struct rwsem *l)
+{
+	uint32_t s = atomic_load_explicit(&l->state, memory_order_relaxed);
+
+	while (!(s & (RWSEM_WRITER | RWSEM_WAITERS))) {
+		assert((s & RWSEM_READERS) != RWSEM_READERS);
+		if (atomic_compare_exchange_weak_explicit(&l->state, &s, s + 1,
+				    memory_order_acquire, memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+static bool rwsem_try_write(struct rwsem *l)
+{
+	uint32_t s = 0;
+
+	return atomic_compare_exchange_strong_explicit(&l->state, &s,
+			RWSEM_WRITER, memory_order_acquire,
+			memory_order_relaxed);
+}
+
+/* Give the lock to those at the head of the queue who can have it now. */
+static void rwsem_wake_locked(struct rwsem *l)
+{
+	struct rwsem_waiter *w;
+
+	while ((w = STAILQ_FIRST(&l->queue)) != NULL) {
+		uint32_t s = atomic_load_explicit(
+				&l->state, memory_order_acquire);
+
+		if (s & RWSEM_WRITER)
+			return;
+		if (w->is_writer && (s & RWSEM_READERS))
+			return;
+		/* Holders can only become fewer meanwhile (L3). */
+		atomic_fetch_add_explicit(&l->state,
+				w->is_writer ? RWSEM_WRITER : 1u,
+				memory_order_acq_rel);
+		STAILQ_REMOVE_HEAD(&l->queue, link);
+		w->granted = true;
+		pthread_cond_signal(&w->cond);
+	}
+	atomic_fetch_and_explicit(
+			&l->state, ~RWSEM_WAITERS, memory_order_acq_rel);
+}
+
+static void rwsem_wake(struct rwsem *l)
+{
+	pthread_mutex_lock(&l->m);
+	rwsem_wake_locked(l);
+	pthread_mutex_unlock(&l->m);
+}
+
+/* Queue up, then sleep until the lock is handed over. */
+static void rwsem_wait(struct rwsem *l, bool is_writer)
+{
+	struct rwsem_waiter w = { .is_writer = is_writer };
+
+	pthread_cond_init(&w.cond, NULL);
+	pthread_mutex_lock(&l->m);
+	STAILQ_INSERT_TAIL(&l->queue, &w, link);
+	atomic_fetch_or_explicit(
+			&l->state, RWSEM_WAITERS, memory_order_acq_rel);
+	/* The last holder may have left before it could see WAITERS (L2): then
+	 * this hands the lock to ourselves. */
+	rwsem_wake_locked(l);
+	while (!w.granted)
+		pthread_cond_wait(&w.cond, &l->m);
+	pthread_mutex_unlock(&l->m);
+	pthread_cond_destroy(&w.cond);
+}
+
+static void rwsem_read_lock_flags(struct rwsem *l, unsigned flags)
+{
+	(void)flags;
+	LOCK_PUSH(l, flags);
+	if (!rwsem_try_read(l))
+		rwsem_wait(l, false);
+}
+
+static void rwsem_write_lock_flags(struct rwsem *l, unsigned flags)
+{
+	(void)flags;
+	LOCK_PUSH(l, flags);
+	if (!rwsem_try_write(l))
+		rwsem_wait(l, true);
+	rwsem_set_owner(l, pthread_self());
+}
+
+UEXT4_NO_TSA void rwsem_read_lock(struct rwsem *l)
+{
+	rwsem_read_lock_flags(l, 0);
+}
+
+UEXT4_NO_TSA void rwsem_read_lock_nested(struct rwsem *l)
+{
+	rwsem_read_lock_flags(l, LOCK_NEST);
+}
+
+UEXT4_NO_TSA bool rwsem_read_trylock(struct rwsem *l)
+{
+	if (!rwsem_try_read(l))
+		return false;
+	LOCK_PUSH(l, LOCK_TRY);
+	return true;
+}
+
+UEXT4_NO_TSA void rwsem_read_unlock(struct rwsem *l)
+{
+	uint32_t old;
+
+	LOCK_POP(l);
+	old = atomic_fetch_sub_explicit(&l->state, 1, memory_order_acq_rel);
+	assert(!(old & RWSEM_WRITER) && (old & RWSEM_READERS) != 0);
+	if ((old & RWSEM_WAITERS) && (old & RWSEM_READERS) == 1)
+		rwsem_wake(l);
+}
+
+UEXT4_NO_TSA void rwsem_write_lock(struct rwsem *l)
+{
+	rwsem_write_lock_flags(l, 0);
+}
+
+UEXT4_NO_TSA void rwsem_write_lock_nested(struct rwsem *l)
+{
+	rwsem_write_lock_flags(l, LOCK_NEST);
+}
+
+UEXT4_NO_TSA bool rwsem_write_trylock(struct rwsem *l)
+{
+	if (!rwsem_try_write(l))
+		return false;
+	LOCK_PUSH(l, LOCK_TRY);
+	rwsem_set_owner(l, pthread_self());
+	return true;
+}
+
+UEXT4_NO_TSA void rwsem_write_unlock(struct rwsem *l)
+{
+	uint32_t old;
+
+	LOCK_POP(l);
+	rwsem_set_owner(l, 0);
+	old = atomic_fetch_and_explicit(
+			&l->state, ~RWSEM_WRITER, memory_order_acq_rel);
+	assert(old & RWSEM_WRITER);
+	if (old & RWSEM_WAITERS)
+		rwsem_wake(l);
+}
+
+UEXT4_NO_TSA void rwsem_downgrade(struct rwsem *l)
+{
+	uint32_t old;
+
+	rwsem_set_owner(l, 0);
+	/* One step, WRITER away and one reader in. */
+	old = atomic_fetch_sub_explicit(
+			&l->state, RWSEM_WRITER - 1u, memory_order_acq_rel);
+	assert(old & RWSEM_WRITER);
+	if (old & RWSEM_WAITERS)
+		rwsem_wake(l);
+}
+
+UEXT4_NO_TSA void rwsem_assert_held(struct rwsem *l)
+{
+	assert(lockrank_is_held(l));
+}
+
+UEXT4_NO_TSA void rwsem_assert_write_held(struct rwsem *l)
+{
+	assert(pthread_equal(atomic_load(&l->owner), pthread_self()));
+}
+
+bool rwsem_is_contended(struct rwsem *l)
+{
+	return (atomic_load_explicit(&l->state, memory_order_relaxed) &
+			       RWSEM_WAITERS) != 0;
+}
