@@ -38,6 +38,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/err.h"
 #include "base/types.h"
@@ -79,6 +80,8 @@ struct alloc_params {
 	uint64_t free_blocks, root_blocks, free_inodes; /* of the superblock, in
 							   blocks: a hint until
 							   descriptors are read */
+	bool read_only; /* never written: a descriptor with a bad checksum puts
+			   its group out of use instead of failing alloc_load() */
 };
 int alloc_open(const struct alloc_params *p, struct alloc **ret_a);
 /* @j arrives after recovery. */
@@ -103,7 +106,9 @@ int alloc_rsv_commit(struct handle *h, struct alloc *a, struct alloc_run run);
 void alloc_rsv_release(struct alloc *a, struct alloc_run run);
 /* Free @run; reusable when @h's transaction is durable. Metadata blocks:
  * handle_forget() is called here for each if ALLOC_F_METADATA; the cached buf
- * is dropped. -EUCLEAN if a block is free already or a system block. */
+ * is dropped. -EUCLEAN if a block is free already or a system block, -EBADMSG
+ * in a group whose bitmap has a bad checksum. Costs ALLOC_CREDITS_RUN for each
+ * group that the run touches: clip it with alloc_clip() to free by steps. */
 int alloc_free(struct handle *h, struct alloc *a, struct alloc_run run,
 		uint32_t flags);
 /* Promise @n blocks to a later reservation. -ENOSPC. */
@@ -114,11 +119,16 @@ uint64_t alloc_pending(struct alloc *a);
 /* Is any of the run a system block (superblock, descriptors, bitmaps, inode
  * tables, journal), or outside the file system? */
 bool alloc_is_system(const struct alloc *a, pblk_t pblk, uint64_t len);
-/* Add runs known later (the journal's) to the system-block map. */
+/* Add runs known later (the journal's) to the system-block map; while mounting,
+ * before any other thread is there. -EUCLEAN if one is outside, or is a system
+ * block already. */
 int alloc_add_system(struct alloc *a, pblk_t pblk, uint64_t len);
 /* Handle credits for alloc_blocks/rsv_commit/free of one run: bitmaps and
- * descriptors. */
+ * descriptors. Runs handed out never cross a group; a run of a file may, as
+ * neighbours merge (32768 blocks are five groups of 1 KiB blocks). */
 #define ALLOC_CREDITS_RUN 4u
+/* How many of [@pblk, @pblk + @len) lie in the group of @pblk. */
+uint32_t alloc_clip(const struct alloc *a, pblk_t pblk, uint32_t len);
 /* The group of an inode starts here: the default goal. */
 pblk_t alloc_goal_for_inode(const struct alloc *a, inum_t inum);
 
@@ -126,9 +136,11 @@ pblk_t alloc_goal_for_inode(const struct alloc *a, inum_t inum);
  * Embedded in the inode; zeroed is empty. Serialised by the inode's map_lock
  * or by its single writer-back. */
 struct alloc_pa {
-	lblk_t lblk;
+	lblk_t lblk;	/* [pa_lock] of the allocator, as all fields: the window
+			   may be taken back at any time when space is short */
 	pblk_t pblk;
-	uint32_t len;
+	uint32_t len;	/* 0: empty */
+	TAILQ_ENTRY(alloc_pa) node; /* listed while len is not 0 */
 };
 /* Give back what the inode has not used. */
 void alloc_pa_release(struct alloc *a, struct alloc_pa *pa);
@@ -145,6 +157,8 @@ struct alloc_inode_req {
  * ALLOC_CREDITS_INODE. */
 int ialloc_new(struct handle *h, struct alloc *a,
 		const struct alloc_inode_req *req, inum_t *ret_inum);
+/* The number may be given out again at once, in the same transaction too: both
+ * changes are journalled in order. -EUCLEAN if it is free or reserved. */
 int ialloc_free(struct handle *h, struct alloc *a, inum_t inum, bool is_dir);
 /* Is @inum marked in the inode bitmap? 1, 0, or an error. */
 int ialloc_is_used(struct alloc *a, inum_t inum);
