@@ -55,18 +55,25 @@ struct jbuf; /* the journal's record of a buf; the cache knows only "pinned" */
 #define BUF_VERIFIED 0x04u /* its owner has checked it since it was read */
 #define BUF_EIO      0x08u /* its last write home failed */
 #define BUF_WRITING  0x10u /* a write home is in flight */
+#define BUF_READING  0x20u /* a read is in flight */
+#define BUF_TOUCHED  0x40u /* used since eviction last looked at it */
 
 struct buf {
-	struct hmap_node node;	/* [cache] */
-	TAILQ_ENTRY(buf) lru;	/* [cache] */
+	struct hmap_node node;	/* [shard] */
+	TAILQ_ENTRY(buf) lru;	/* [shard] */
+	TAILQ_ENTRY(buf) dirt;	/* [shard] while DIRTY or WRITING */
 	struct buf_cache *cache; /* [const] */
+	struct buf_shard *shard; /* [const] */
 	pblk_t pblk;		/* [const] */
 	uint8_t *data;		/* [owner's lock], see B3 */
+	uint8_t *wdata;		/* [shard] what a write in flight reads */
 	struct mutex lock;	/* contents with several owners */
 	_Atomic uint32_t state;	/* BUF_* */
 	_Atomic uint32_t refs;
 	_Atomic uint32_t pins;
 	struct jbuf *jb;	/* [journal] */
+	_Atomic uint64_t jtag;	/* [journal] id of the running transaction
+				   that has it, and how; 0 if none */
 };
 
 /* Make a cache over @dev of blocks of @block_size bytes holding at most about
@@ -110,9 +117,16 @@ static inline void buf_set_verified(struct buf *b)
 	atomic_fetch_or_explicit(&b->state, BUF_VERIFIED, memory_order_release);
 }
 
-/* A pinned buf is neither written home nor evicted. Called by the journal. */
+/* A pinned buf is neither written home nor evicted. Called by the journal.
+ * If a write home in flight reads b->data, a copy takes its place: the holder
+ * of the pin may change b->data at once. Never fails; if memory is short it
+ * waits for the write instead. */
 void buf_pin(struct buf *b);
 void buf_unpin(struct buf *b);
+/* The same exchange without a pin, for the no-journal mode. */
+void buf_detach_write(struct buf *b);
+/* Wait until no write home of @b is in flight. */
+void buf_wait_write(struct buf *b);
 /* May be written home from now on (no pin), by buf_cache_write() or the
  * background limit. */
 void buf_mark_dirty(struct buf *b);
@@ -122,6 +136,36 @@ int buf_write(struct buf *b);
 /* Write all dirty unpinned bufs home in block order, adjacent ones in one
  * request. Does not flush. The first error is returned, the rest are tried. */
 int UEXT4_MUST_CHECK buf_cache_write(struct buf_cache *c);
+
+/* A write-back of many bufs in two steps: what is added is the snapshot that
+ * run writes; a later change of the buf goes to a copy (buf_pin()). */
+struct buf_wb {
+	struct buf_cache *cache;
+	struct buf_wb_item {
+		struct buf *buf;
+		uint8_t *data;
+	} *items;
+	size_t n, cap;
+	struct buf **late; /* being written by others when added */
+	size_t nlate, late_cap;
+};
+void buf_wb_init(struct buf_wb *wb, struct buf_cache *c);
+/* Take @b if it is dirty and unpinned; if somebody else is writing it,
+ * buf_wb_run() waits for that and looks again. -ENOMEM. */
+int buf_wb_add(struct buf_wb *wb, struct buf *b);
+/* Add all dirty bufs of the cache. */
+int buf_wb_add_all(struct buf_wb *wb);
+/* Write in block order, adjacent blocks in one request, and empty @wb. Does
+ * not flush. What fails stays dirty with BUF_EIO; the first error is
+ * returned. */
+int UEXT4_MUST_CHECK buf_wb_run(struct buf_wb *wb);
+
+/* Memory of one block, aligned for direct I/O, from the cache's store. */
+uint8_t *buf_data_new(struct buf_cache *c);
+void buf_data_free(struct buf_cache *c, uint8_t *data);
+size_t buf_cache_max_bytes(const struct buf_cache *c);
+size_t buf_cache_dirty_bytes(struct buf_cache *c);
+
 /* The blocks are free: forget the buf's contents and its dirt, waiting for a
  * write home in flight (DIO-SPEC B37). */
 void buf_forget_block(struct buf_cache *c, pblk_t pblk);

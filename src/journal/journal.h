@@ -74,6 +74,9 @@ int journal_recover(struct journal *j, struct journal_recovery *ret);
 int journal_recover_memory(struct journal *j, struct journal_recovery *ret);
 /* The replayed image of @pblk, or NULL; valid until journal_free(). */
 const void *journal_overlay(const struct journal *j, pblk_t pblk);
+/* Declare the log empty without replaying it: what a rescuer does after
+ * journal_recover() said -EBADMSG and the rest is given up. */
+int journal_discard_log(struct journal *j);
 /* The error recorded in the journal superblock by an abort, 0 if none. */
 int journal_recorded_error(const struct journal *j);
 int journal_clear_error(struct journal *j);
@@ -88,6 +91,8 @@ int UEXT4_MUST_CHECK journal_commit_wait(struct journal *j, txid_t tid);
 int UEXT4_MUST_CHECK journal_sync(struct journal *j);
 /* journal_sync(), then write everything home and empty the log. */
 int UEXT4_MUST_CHECK journal_flush(struct journal *j);
+/* Flush the device: for fsync of data whose metadata needs no commit. */
+int UEXT4_MUST_CHECK journal_flush_device(struct journal *j);
 /* Is @tid durable already? */
 bool journal_is_committed(struct journal *j, txid_t tid);
 txid_t journal_running_txid(struct journal *j);
