@@ -27,7 +27,7 @@ size_t iov_iter_copy_to(struct iov_iter *it, const void *src, size_t n);
 size_t iov_iter_zero(struct iov_iter *it, size_t n);
 /* The next @n bytes as iovecs, at most @max of them: returns how many, and the
  * bytes they hold in @ret_bytes. Does not advance. */
-int iov_iter_get(const struct iov_iter *it, size_t n, struct iovec *out, int max,
-		size_t *ret_bytes);
+int iov_iter_get(const struct iov_iter *it, size_t n, struct iovec *out,
+		int max, size_t *ret_bytes);
 
 #endif /* UEXT4_BASE_ITER_H */

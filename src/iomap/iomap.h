@@ -11,9 +11,12 @@
  *	... use map ...
  *	end(file, pos, len, done, flags, &map)	optional
  *
- * Rules    (IO1) begin() is called with no page busy and no handle held; it may
- *                start and stop a journal handle of its own. No handle is held
- *                while data moves.
+ * Rules    (IO1) begin() is called with no handle held; it may start and stop one
+ *                of its own. For buffered I/O the pages it is asked about may be
+ *                held (rank PAGE), so that the answer cannot move while it is
+ *                used: begin(), claim() and the writeback calls take nothing
+ *                outside LOCK_RANK_HANDLE, wait for no page and write none back.
+ *                No handle is held while data moves.
  *          (IO2) A mapping used without the file's I/O lock carries a validity
  *                cookie; begin() and use are under the locks of the operation's
  *                head comment. A stale one is answered with -ESTALE by
@@ -47,16 +50,16 @@ struct bdev;
 struct iomap_file;
 
 enum iomap_type {
-	IOMAP_HOLE,	 /* nothing there: zeroes */
-	IOMAP_DELALLOC,	 /* no place yet; space is claimed by page */
-	IOMAP_MAPPED,	 /* written blocks at addr */
+	IOMAP_HOLE,      /* nothing there: zeroes */
+	IOMAP_DELALLOC,  /* no place yet; space is claimed by page */
+	IOMAP_MAPPED,    /* written blocks at addr */
 	IOMAP_UNWRITTEN, /* blocks at addr that read as zeroes */
-	IOMAP_INLINE,	 /* bytes at inline_data */
+	IOMAP_INLINE,    /* bytes at inline_data */
 };
 
 /* What begin() says about the run. */
-#define IOMAP_F_NEW   0x01u /* blocks were just allocated: zero the rest */
-#define IOMAP_F_DIRTY 0x02u /* metadata must be committed for O_DSYNC (E6) */
+#define IOMAP_F_NEW        0x01u /* blocks were just allocated: zero the rest */
+#define IOMAP_F_DIRTY      0x02u /* metadata must be committed for O_DSYNC (E6) */
 #define IOMAP_F_BEYOND_EOF 0x04u /* some of it reaches past the size */
 
 /* What is wanted from begin(). */
@@ -68,7 +71,7 @@ enum iomap_type {
 
 /* A run of the file in one state. All in bytes. */
 struct iomap {
-	uint64_t addr;	 /* on the device; undefined for hole, delalloc */
+	uint64_t addr;   /* on the device; undefined for hole, delalloc */
 	uint64_t offset; /* in the file; <= the position asked for */
 	uint64_t length; /* > 0 */
 	enum iomap_type type;
@@ -95,12 +98,18 @@ struct iomap_ops {
 	 * pass to the callee for the length answered. */
 	int (*writeback_map)(struct iomap_file *f, uint64_t pos, uint64_t len,
 			bool delalloc, struct iomap *ret_map);
-	/* The data of @map is on the device (@err 0) or failed: insert the
-	 * mapping and raise the on-disk size to at most @end, or give the
-	 * reservation back. On error with delalloc the claim is returned to
-	 * the pages: they stay dirty. */
+	/* The data of @map (offset and length as written, perhaps less than
+	 * what was answered) is on the device (@err 0) or failed: insert the
+	 * mapping and raise the on-disk size to at most min(@end, isize now),
+	 * or give the reservation back. On error, @err's or its own, with
+	 * delalloc the claim is returned to the pages: they stay dirty. */
 	int (*writeback_end)(struct iomap_file *f, struct iomap *map,
 			uint64_t end, bool delalloc, int err);
+	/* Optional: isize = max(isize, @end), called by a buffered write piece
+	 * by piece, with the pages that carry the bytes still held. Without it
+	 * write-back leaves what lies beyond isize alone until the caller has
+	 * raised it, and one huge call is not bounded in memory. */
+	void (*raise_size)(struct iomap_file *f, uint64_t end);
 };
 
 /*
@@ -108,35 +117,41 @@ struct iomap_ops {
  */
 struct iomap_file {
 	const struct iomap_ops *ops; /* [const] */
-	struct bdev *dev;	     /* [const] */
-	uint32_t blkbits;	     /* [const] block and page size */
-	uint32_t inum;		     /* [const] for request tags */
-	_Atomic uint64_t size;	     /* isize; set under size_lock of the owner */
-	struct rwsem inval;	     /* cache fills (shared) against removal of
+	struct bdev *dev;            /* [const] */
+	uint32_t blkbits;            /* [const] block and page size */
+	uint32_t inum;               /* [const] for request tags */
+	_Atomic uint64_t size; /* isize; set under size_lock of the owner */
+	struct rwsem inval;    /* cache fills (shared) against removal of
 					blocks (exclusive): invalidate_lock */
 	struct page_cache pages;
-	struct mutex dio_lock;	     /* leaf */
-	struct cond dio_wait;	     /* [dio_lock] */
-	_Atomic uint32_t dio_count;  /* direct I/Os in flight */
+	struct mutex dio_lock;        /* leaf */
+	struct cond dio_wait;         /* [dio_lock] */
+	_Atomic uint32_t dio_count;   /* direct I/Os in flight */
+	_Atomic uint32_t dio_waiters; /* who drains */
+	_Atomic uint32_t
+			ninval_failed; /* B7: dirty page under a direct write */
+	_Atomic uint64_t ra_next; /* readahead: where a sequential reader */
+	_Atomic uint32_t ra_win;  /* goes on, and the pages it got last */
 };
 
 void iomap_file_init(struct iomap_file *f, const struct iomap_ops *ops,
 		struct bdev *dev, uint32_t blkbits, uint32_t inum,
 		struct page_pool *pool);
-/* No page is dirty, none in flight; clean ones are dropped. */
+/* No page below the size is dirty, nothing in flight; the rest is dropped. Hold
+ * no handle and no page: it waits for a flusher that is just at this file. */
 void iomap_file_fini(struct iomap_file *f);
 
 /* ---- direct: dio.c ---- */
 
-#define IOMAP_DIO_FORCE_WAIT 0x1u /* return only when the data is there */
-#define IOMAP_DIO_NOWAIT     0x2u
+#define IOMAP_DIO_FORCE_WAIT     0x1u /* return only when the data is there */
+#define IOMAP_DIO_NOWAIT         0x2u
 #define IOMAP_DIO_OVERWRITE_ONLY 0x4u /* -EAGAIN unless pure overwrite */
-#define IOMAP_DIO_FUA	     0x8u /* DSYNC: FUA where rule E6 allows it */
+#define IOMAP_DIO_FUA            0x8u /* DSYNC: FUA where rule E6 allows it */
 
 /* What end_io is told about the request. */
 #define IOMAP_DIO_UNWRITTEN 0x1u /* some of it was unwritten: convert */
-#define IOMAP_DIO_NEW	    0x2u /* some blocks were just allocated */
-#define IOMAP_DIO_DIRTY	    0x4u
+#define IOMAP_DIO_NEW       0x2u /* some blocks were just allocated */
+#define IOMAP_DIO_DIRTY     0x4u
 
 struct iomap_dio_ops {
 	/* The data of [pos, pos+done) is on the device, or @err: convert, raise
@@ -146,8 +161,8 @@ struct iomap_dio_ops {
 };
 
 struct iomap_dio_result {
-	bool need_sync; /* DSYNC was asked and FUA did not cover it (E6) */
-	uint64_t mapped_end; /* furthest byte that begin() mapped */
+	bool need_sync;      /* DSYNC was asked and FUA did not cover it (E6) */
+	uint64_t mapped_end; /* end of what begin() mapped, in whole blocks */
 };
 
 /*
@@ -164,7 +179,7 @@ struct iomap_dio_result {
 ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
 		bool write, const struct iomap_dio_ops *dops, uint32_t flags,
 		struct iomap_dio_result *ret);
-/* Count in and out of flight; drain: wait for none in flight (caller holds the
+/* Count in and out of flight (iomap_dio_rw() does it by itself); drain: wait for none in flight (caller holds the
  * iolock exclusively, so that none can start). */
 void iomap_dio_begin(struct iomap_file *f);
 void iomap_dio_done(struct iomap_file *f);
@@ -182,17 +197,25 @@ ssize_t iomap_buffered_write(
 ssize_t iomap_buffered_read(
 		struct iomap_file *f, uint64_t pos, struct iov_iter *it);
 /* Write the dirty pages that touch [start, end] (end inclusive) to the device
- * and wait. Not flushed. Remembers an error for iomap_check_error(). */
+ * and wait. Not flushed. Remembers an error for iomap_check_error(). Pages
+ * wholly beyond isize are left alone. Hold no page and no handle. */
 int iomap_writeback(struct iomap_file *f, uint64_t start, uint64_t end);
 /* An error of an earlier background write-back, told once to each caller's
  * @since cursor (errseq rules). */
 int iomap_check_error(struct iomap_file *f, uint32_t *since);
+/* The cursor of somebody who opens the file now. */
+uint32_t iomap_sample_error(struct iomap_file *f);
+/* Write back whole files of the pool, longest dirty first, until at most
+ * @target bytes are dirty or every file had its turn. For a flusher. */
+int iomap_writeback_pool(struct page_pool *pool, size_t target);
 /* Drop the pages inside [start, end]; partly covered edge pages are zeroed in
- * the covered part instead and stay (dirty if they were or if @dirty_edges).
- * For truncate and punch; claims of dropped delalloc pages are given back.
- * Caller holds iolock and inval exclusively. */
+ * the covered part instead and stay as dirty as they were: zero the edges on
+ * disk by iomap_zero_range() before. For truncate and punch; claims of dropped
+ * delalloc pages are given back. Caller holds iolock and inval exclusively, no
+ * page and no handle: it waits for held pages. */
 int iomap_drop_pages(struct iomap_file *f, uint64_t start, uint64_t end);
-/* Drop clean pages that touch [start, end]; -EBUSY if one is dirty or busy. */
+/* Drop clean pages that touch [start, end], waiting for those that are held;
+ * -EBUSY if one is dirty. */
 int iomap_invalidate(struct iomap_file *f, uint64_t start, uint64_t end);
 
 /* ---- zero.c, seek.c, fiemap.c ---- */
@@ -201,8 +224,8 @@ int iomap_invalidate(struct iomap_file *f, uint64_t start, uint64_t end);
  * and mapped blocks are zeroed through the cache (dirty). For the tail of the
  * EOF block (W17) and the edges of punch and zero range. *ret_did says whether
  * anything had to be zeroed. Caller: iolock exclusive. */
-int iomap_zero_range(
-		struct iomap_file *f, uint64_t pos, uint64_t len, bool *ret_did);
+int iomap_zero_range(struct iomap_file *f, uint64_t pos, uint64_t len,
+		bool *ret_did);
 /* SEEK_DATA / SEEK_HOLE: dirty pages over holes and unwritten count as data.
  * -ENXIO past the size or when there is no more data. */
 int64_t iomap_seek_data(struct iomap_file *f, uint64_t pos);
