@@ -87,6 +87,7 @@ struct itable {
 #define INODE_S_ORPHAN	 0x08u /* member of the orphan set */
 #define INODE_S_BAD	 0x10u /* loading failed */
 #define INODE_S_EOF_CLEAN 0x20u /* tail of the EOF block is known zero */
+#define INODE_S_UNHOOKED 0x80u /* no longer in the table */
 #define INODE_S_EOF_TRIM  0x40u /* surplus unwritten blocks past EOF to trim */
 
 struct inode {
@@ -134,6 +135,8 @@ int itable_for_each(struct itable *it, int (*fn)(void *ctx, struct inode *inode)
 /* Hold inode @inum. -ESTALE if it is free on disk, -EUCLEAN, -EBADMSG, -EIO.
  * Reserved numbers other than the root's are served too. */
 int inode_get(struct itable *it, inum_t inum, struct inode **ret_inode);
+/* The same for an inode without links, as the orphan set names them. */
+int inode_get_orphan(struct itable *it, inum_t inum, struct inode **ret_inode);
 void inode_hold(struct inode *inode);
 /* Let go; the last one of an unlinked inode frees it on disk (N3). */
 void inode_put(struct inode *inode);
@@ -155,6 +158,9 @@ int inode_new(struct handle *h, struct inode *dir, const struct inode_spec *spec
 int inode_dirty(struct handle *h, struct inode *inode);
 /* The same for a change that fdatasync must persist (size, mapping). */
 int inode_dirty_datasync(struct handle *h, struct inode *inode);
+
+/* map_ops: map.lock is held exclusively. */
+int inode_map_dirty(struct mapping *m, struct handle *h);
 
 static inline bool inode_is_dir(const struct inode *inode)
 {
@@ -195,6 +201,8 @@ void inode_dec_links(struct inode *inode);
 int inode_remove_blocks(struct inode *inode, lblk_t from, uint64_t end);
 /* Set both sizes to @size <= old and free what lies beyond, crash-safe. */
 int inode_truncate(struct inode *inode, uint64_t size);
+/* Take a linked inode out of the orphan set, in a handle of its own. */
+int inode_leave_orphans(struct inode *inode);
 
 /* symlink targets: symlink.c. A fast one stands in i_block. */
 int symlink_read(struct inode *inode, char *buf, size_t size, size_t *ret_len);

@@ -19,6 +19,7 @@
 #ifndef UEXT4_INODE_ORPHAN_H
 #define UEXT4_INODE_ORPHAN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -34,19 +35,19 @@ struct orphans;
 struct orphan_sb_ops {
 	/* Change s_last_orphan in @h: the superblock's buf joins it. */
 	int (*set_last_orphan)(void *ctx, struct handle *h, inum_t inum);
-	/* Set or clear the orphan_present feature, in @h. */
-	int (*set_present)(void *ctx, struct handle *h, bool present);
 	void *ctx;
 };
 
 int orphans_open(struct itable *it, const struct orphan_sb_ops *sb,
-		inum_t last_orphan, inum_t orphan_file_inum, bool present,
+		inum_t last_orphan, inum_t orphan_file_inum,
 		struct orphans **ret_o);
 void orphans_close(struct orphans *o);
 /* Credits of orphan_add()/orphan_del(): superblock, neighbour, own, file. */
 #define ORPHAN_CREDITS 4u
 int orphan_add(struct handle *h, struct inode *inode);
 int orphan_del(struct handle *h, struct inode *inode);
+/* @inode leaves memory while it is still in the set on disk. */
+void orphan_forget(struct inode *inode);
 /* Mount: truncate or delete every orphan found on disk; counts in @ret_*.
  * A bad entry is logged and skipped, the result is then -EUCLEAN. */
 int orphans_process(struct orphans *o, uint32_t *ret_deleted,
