@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mount and unmount. The order stands in fs.h.
+ */
+#include "fs/fs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/alloc.h"
+#include "bdev/bdev.h"
+#include "cache/buf.h"
+#include "fs/overlay.h"
+#include "inode/orphan.h"
+#include "journal/txn.h"
+
+#define FS_META_CACHE ((size_t)64 << 20)
+#define FS_PAGE_CACHE ((size_t)64 << 20)
+#define FS_MAX_IDLE   8192u
+
+/* ---- options ---- */
+
+static struct timespec fs_now(void *owner)
+{
+	struct uext4_fs *fs = owner;
+	struct timespec ts;
+
+	if (fs->opts.now)
+		return fs->opts.now(fs->opts.now_ctx);
+	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+	return ts;
+}
+
+static void fs_log(void *arg, enum log_level level, const char *msg)
+{
+	struct uext4_fs *fs = arg;
+
+	if (fs->opts.log)
+		fs->opts.log(fs->opts.log_ctx,
+				(enum uext4_log_level)level, msg);
+}
+
+static int fs_take_opts(
+		struct uext4_fs *fs, const struct uext4_mount_opts *opts)
+{
+	if (opts) {
+		if (opts->size < offsetof(struct uext4_mount_opts, errors))
+			return -EINVAL;
+		memcpy(&fs->opts, opts,
+				min_of(opts->size, sizeof(fs->opts)));
+	}
+	fs->opts.size = sizeof(fs->opts);
+	if (fs->opts.meta_cache == 0)
+		fs->opts.meta_cache = FS_META_CACHE;
+	if (fs->opts.page_cache == 0)
+		fs->opts.page_cache = FS_PAGE_CACHE;
+	if (fs->opts.commit_interval == 0)
+		fs->opts.commit_interval = 5;
+	if (fs->opts.log_level == 0)
+		fs->opts.log_level = UEXT4_LOG_WARN;
+	if (fs->opts.flags & UEXT4_MNT_RDONLY)
+		atomic_fetch_or(&fs->state, FS_S_RDONLY);
+	log_init(&fs->log, fs_log, fs, (enum log_level)fs->opts.log_level);
+	return 0;
+}
+
+static bool fs_is_rdonly(struct uext4_fs *fs)
+{
+	return (atomic_load(&fs->state) & FS_S_RDONLY) != 0;
+}
+
+/* ---- the superblock and what it allows ---- */
+
+static int fs_apply_gate(struct uext4_fs *fs)
+{
+	struct dsuper_gate gate;
+
+	dsuper_gate(&fs->super.sb, &gate);
+	if (gate.mode == DSUPER_MODE_REFUSE) {
+		log_err(&fs->log, "feature %s is not supported%s%s", gate.names,
+				gate.why ? ": " : "", gate.why ? gate.why : "");
+		return -EOPNOTSUPP;
+	}
+	if (gate.mode == DSUPER_MODE_RO && !fs_is_rdonly(fs)) {
+		log_err(&fs->log, "feature %s is supported read-only%s%s; "
+				  "mount it read-only",
+				gate.names, gate.why ? ": " : "",
+				gate.why ? gate.why : "");
+		return -EROFS;
+	}
+	if (!fs_is_rdonly(fs) && bdev_is_rdonly(fs->dev)) {
+		log_err(&fs->log, "the device cannot be written; mount it "
+				  "read-only");
+		return -EROFS;
+	}
+	return 0;
+}
+
+static int fs_read_super(struct uext4_fs *fs, struct bdev *dev)
+{
+	const char *why = NULL;
+	int ret;
+
+	ret = super_read(&fs->super, dev, &fs->log);
+	if (ret < 0)
+		return ret;
+	ret = fs_apply_gate(fs);
+	if (ret < 0)
+		return ret;
+	ret = geo_init(&fs->geo, &fs->super.sb, &why);
+	if (ret < 0)
+		log_err(&fs->log, "superblock: %s; run e2fsck", why);
+	return ret;
+}
+
+/* ---- the stack of floors over one device ---- */
+
+static int fs_stack_up(struct uext4_fs *fs, struct bdev *dev)
+{
+	struct alloc_params ap = {
+		.geo = &fs->geo,
+		.log = &fs->log,
+		.free_blocks = fs->super.sb.free_blocks_count,
+		.root_blocks = fs->super.sb.r_blocks_count,
+		.free_inodes = fs->super.sb.free_inodes_count,
+	};
+	int ret;
+
+	ret = buf_cache_new(dev, fs->geo.block_size, fs->geo.blocks,
+			fs->opts.meta_cache, &fs->log, &fs->cache);
+	if (ret < 0)
+		return ret;
+	ret = page_pool_new(fs->geo.block_size, fs->opts.page_cache, &fs->pool);
+	if (ret < 0)
+		return ret;
+	ap.cache = fs->cache;
+	ret = alloc_open(&ap, &fs->alloc);
+	if (ret < 0)
+		return ret;
+	ret = alloc_load(fs->alloc);
+	if (ret < 0)
+		return ret;
+
+	fs->it.geo = &fs->geo;
+	fs->it.cache = fs->cache;
+	fs->it.journal = NULL;
+	fs->it.alloc = fs->alloc;
+	fs->it.log = &fs->log;
+	fs->it.dev = dev;
+	fs->it.pool = fs->pool;
+	fs->it.iomap_ops = &fs_iomap_ops;
+	fs->it.owner = fs;
+	fs->it.max_idle = FS_MAX_IDLE;
+	fs->it.now = fs_now;
+	ret = itable_init(&fs->it);
+	if (ret < 0)
+		return ret;
+	return super_attach(&fs->super, fs->cache, fs->geo.block_size);
+}
+
+static void fs_stack_down(struct uext4_fs *fs)
+{
+	if (fs->super.buf)
+		super_detach(&fs->super);
+	if (fs->it.owner)
+		itable_fini(&fs->it);
+	fs->it.owner = NULL;
+	if (fs->alloc)
+		alloc_close(fs->alloc);
+	fs->alloc = NULL;
+	if (fs->pool)
+		page_pool_free(fs->pool);
+	fs->pool = NULL;
+	if (fs->cache)
+		buf_cache_free(fs->cache);
+	fs->cache = NULL;
+}
+
+/* ---- the journal ---- */
+
+struct run_list {
+	struct journal_run *v;
+	uint32_t n, cap;
+	uint64_t blocks;
+};
+
+static int run_list_push(struct run_list *l, pblk_t pblk, uint32_t len)
+{
+	struct journal_run *v;
+	uint32_t cap;
+
+	if (l->n == l->cap) {
+		cap = l->cap ? l->cap * 2 : 16;
+		v = realloc(l->v, cap * sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->n].pblk = pblk;
+	l->v[l->n].len = len;
+	l->n++;
+	l->blocks += len;
+	return 0;
+}
+
+/* The blocks of the journal inode, all of them written, in file order. */
+static int fs_journal_runs(struct uext4_fs *fs, struct run_list *l)
+{
+	struct inode *inode;
+	struct map_run run;
+	uint64_t nblk;
+	uint64_t at;
+	int ret;
+
+	ret = inode_get(&fs->it, fs->geo.journal_inum, &inode);
+	if (ret < 0) {
+		log_err(&fs->log, "journal inode %u: cannot be read: %s; run "
+				  "e2fsck",
+				fs->geo.journal_inum, strerror(-ret));
+		return ret == -ESTALE ? -UEXT4_ECORRUPT : ret;
+	}
+	nblk = inode_size(inode) >> fs->geo.block_bits;
+	for (at = 0; at < nblk; at += run.len) {
+		ret = map_find(&inode->map, (lblk_t)at,
+				(uint32_t)min_u64(nblk - at, 1u << 20), &run);
+		if (ret == 0 && run.type != MAP_WRITTEN) {
+			log_err(&fs->log, "journal inode %u: block %llu is "
+					  "not mapped; run e2fsck",
+					inode->inum, (unsigned long long)at);
+			ret = -UEXT4_ECORRUPT;
+		}
+		if (ret == 0)
+			ret = run_list_push(l, run.pblk, run.len);
+		if (ret < 0)
+			break;
+	}
+	inode_put(inode);
+	return ret;
+}
+
+static int fs_precommit(void *ctx, struct handle *h)
+{
+	struct uext4_fs *fs = ctx;
+	struct super *s = &fs->super;
+	uint64_t free_blocks;
+	uint64_t free_inodes;
+	int ret = 0;
+
+	alloc_disk_counts(fs->alloc, &free_blocks, &free_inodes);
+	buf_lock(s->buf);
+	if (s->sb.free_blocks_count != free_blocks ||
+			s->sb.free_inodes_count != free_inodes ||
+			s->errors_dirty) {
+		s->sb.free_blocks_count = free_blocks;
+		s->sb.free_inodes_count = (uint32_t)free_inodes;
+		s->sb.wtime = (uint64_t)fs_now(fs).tv_sec;
+		ret = super_dirty_locked(h, s);
+	}
+	buf_unlock(s->buf);
+	return ret;
+}
+
+static void fs_on_abort(void *ctx, int err)
+{
+	struct uext4_fs *fs = ctx;
+
+	if (atomic_load(&fs->state) & FS_S_SHUTDOWN)
+		return;
+	if (atomic_fetch_or(&fs->state, FS_S_EMERG_RO) & FS_S_EMERG_RO)
+		return;
+	log_err(&fs->log, "journal stopped: %s; the file system is read-only "
+			  "from now on",
+			strerror(err < 0 ? -err : err));
+}
+
+static int fs_journal_load(struct uext4_fs *fs, struct bdev *dev,
+		struct journal **ret_j, bool *ret_dirty)
+{
+	struct run_list runs = { 0 };
+	struct journal_params p = {
+		.dev = dev,
+		.cache = fs->cache,
+		.log = &fs->log,
+		.block_size = fs->geo.block_size,
+		.fs_blocks = fs->geo.blocks,
+		.uuid = fs->geo.uuid,
+		.want_csum_v3 = geo_has_csum(&fs->geo),
+		.want_64bit = geo_is_64bit(&fs->geo),
+		.precommit = fs_precommit,
+		.precommit_credits = 1,
+		.on_abort = fs_on_abort,
+		.ctx = fs,
+	};
+	uint32_t i;
+	int ret;
+
+	*ret_dirty = false;
+	if (!geo_has_compat(&fs->geo, FC_HAS_JOURNAL))
+		return journal_open_none(&p, ret_j);
+
+	ret = fs_journal_runs(fs, &runs);
+	p.runs = runs.v;
+	p.nruns = runs.n;
+	fs->journal_blocks = runs.blocks;
+	if (ret == 0)
+		ret = journal_load(&p, ret_j, ret_dirty);
+	for (i = 0; ret == 0 && i < runs.n; i++)
+		ret = alloc_add_system(
+				fs->alloc, runs.v[i].pblk, runs.v[i].len);
+	free(runs.v);
+	return ret;
+}
+
+/* ---- recovery ---- */
+
+/* Replay, with the temporary stack that found the journal. */
+static int fs_replay(struct uext4_fs *fs, struct journal *j)
+{
+	int ret;
+
+	fs->needed_recovery = true;
+	if (fs_is_rdonly(fs)) {
+		ret = journal_recover_memory(j, &fs->recovered);
+		if (ret < 0)
+			return ret;
+		fs->replayed = j;
+		return overlay_open(fs->dev, j, fs->geo.block_size, &fs->over);
+	}
+	ret = journal_recover(j, &fs->recovered);
+	if (ret == 0)
+		log_info(&fs->log, "journal replayed: %llu blocks",
+				(unsigned long long)fs->recovered.replayed);
+	return ret;
+}
+
+/* Phase one: is there something to replay? Nothing else is kept of it. */
+static int fs_recover(struct uext4_fs *fs)
+{
+	struct journal *j = NULL;
+	bool dirty = false;
+	int jerr = 0;
+	int ret;
+
+	if (!geo_has_compat(&fs->geo, FC_HAS_JOURNAL) ||
+			(fs->opts.flags & UEXT4_MNT_NOLOAD))
+		return 0;
+
+	ret = fs_stack_up(fs, fs->dev);
+	if (ret == 0)
+		ret = fs_journal_load(fs, fs->dev, &j, &dirty);
+	if (ret == 0) {
+		jerr = journal_recorded_error(j);
+		if (dirty || geo_has_incompat(&fs->geo, FI_RECOVER))
+			ret = fs_replay(fs, j);
+	}
+	if (j && j != fs->replayed)
+		journal_free(j);
+	fs_stack_down(fs);
+	if (ret < 0) {
+		log_err(&fs->log, "journal: recovery failed: %s; run e2fsck",
+				strerror(-ret));
+		return ret;
+	}
+	/* Nothing read before the replay is believed after it. */
+	ret = fs_read_super(fs, fs->over ? fs->over : fs->dev);
+	if (ret == 0 && jerr != 0) {
+		fs->super.sb.state |= DSUPER_STATE_ERROR;
+		log_warn(&fs->log, "journal: stopped by an error (%d) when it "
+				   "was last used; run e2fsck",
+				jerr);
+	}
+	return ret;
+}
+
+/* ---- mount ---- */
+
+static int fs_set_last_orphan(void *ctx, struct handle *h, inum_t inum)
+{
+	struct uext4_fs *fs = ctx;
+	int ret;
+
+	buf_lock(fs->super.buf);
+	fs->super.sb.last_orphan = inum;
+	ret = super_dirty_locked(h, &fs->super);
+	buf_unlock(fs->super.buf);
+	return ret;
+}
+
+/* The superblock says "in use" before the first change (S2). */
+static int fs_mark_mounted(struct uext4_fs *fs)
+{
+	struct dsuper *sb = &fs->super.sb;
+
+	buf_lock(fs->super.buf);
+	sb->mtime = (uint64_t)fs_now(fs).tv_sec;
+	sb->wtime = sb->mtime;
+	sb->mnt_count++;
+	if (geo_has_compat(&fs->geo, FC_HAS_JOURNAL))
+		sb->feature_incompat |= FI_RECOVER;
+	else
+		sb->state &= (uint16_t)~DSUPER_STATE_VALID;
+	if (geo_has_compat(&fs->geo, FC_ORPHAN_FILE))
+		sb->feature_ro_compat |= FR_ORPHAN_PRESENT;
+	buf_unlock(fs->super.buf);
+	return super_write_now(&fs->super);
+}
+
+static int fs_open_orphans(struct uext4_fs *fs)
+{
+	struct orphan_sb_ops ops = {
+		.set_last_orphan = fs_set_last_orphan,
+		.ctx = fs,
+	};
+	inum_t file = 0;
+	int ret;
+
+	if (geo_has_compat(&fs->geo, FC_ORPHAN_FILE))
+		file = fs->geo.orphan_file_inum;
+	ret = orphans_open(&fs->it, &ops, fs->super.sb.last_orphan, file,
+			&fs->orphans);
+	if (ret < 0)
+		return ret;
+	fs->it.orphans = fs->orphans;
+	ret = orphans_process(fs->orphans, &fs->orphans_deleted,
+			&fs->orphans_truncated);
+	if (ret == -UEXT4_ECORRUPT || ret == -UEXT4_EBADCSUM) {
+		fs_error(fs, -ret, 0, __func__, __LINE__);
+		return (atomic_load(&fs->state) & FS_S_EMERG_RO) ? ret : 0;
+	}
+	return ret;
+}
+
+static int fs_start_writing(struct uext4_fs *fs)
+{
+	bool dirty;
+	int ret;
+
+	ret = fs_journal_load(fs, fs->dev, &fs->journal, &dirty);
+	if (ret < 0)
+		return ret;
+	alloc_set_journal(fs->alloc, fs->journal);
+	if (!(fs->super.sb.state & DSUPER_STATE_VALID))
+		log_warn(&fs->log, "was not unmounted cleanly; running e2fsck "
+				   "is recommended");
+	if (fs->super.sb.state & DSUPER_STATE_ERROR)
+		log_warn(&fs->log, "has recorded errors; running e2fsck is "
+				   "recommended");
+	fs->was_valid = (fs->super.sb.state & DSUPER_STATE_VALID) != 0;
+	ret = fs_mark_mounted(fs);
+	if (ret < 0)
+		return ret;
+	ret = journal_start(fs->journal);
+	if (ret < 0)
+		return ret;
+	fs->it.journal = fs->journal;
+	ret = fs_open_orphans(fs);
+	if (ret < 0)
+		return ret;
+	return fs_flusher_start(fs);
+}
+
+static int fs_mount_stack(struct uext4_fs *fs)
+{
+	struct dsuper *sb = &fs->super.sb;
+	size_t n;
+	int ret;
+
+	ret = fs_read_super(fs, fs->dev);
+	if (ret < 0)
+		return ret;
+	ret = fs_recover(fs);
+	if (ret < 0)
+		return ret;
+
+	n = dfeature_names(DFEATURE_COMPAT, sb->feature_compat, " ",
+			fs->features, sizeof(fs->features));
+	n = min_of(n, sizeof(fs->features) - 2);
+	fs->features[n++] = ' ';
+	n += dfeature_names(DFEATURE_INCOMPAT, sb->feature_incompat, " ",
+			fs->features + n, sizeof(fs->features) - n);
+	n = min_of(n, sizeof(fs->features) - 2);
+	fs->features[n++] = ' ';
+	dfeature_names(DFEATURE_RO_COMPAT, sb->feature_ro_compat, " ",
+			fs->features + n, sizeof(fs->features) - n);
+
+	ret = fs_stack_up(fs, fs->over ? fs->over : fs->dev);
+	if (ret == 0 && !fs_is_rdonly(fs))
+		ret = fs_start_writing(fs);
+	return ret;
+}
+
+/* Free everything; writes nothing. */
+static void fs_free(struct uext4_fs *fs)
+{
+	orphans_close(fs->orphans);
+	if (fs->journal)
+		journal_free(fs->journal);
+	fs_stack_down(fs);
+	if (fs->over)
+		(void)bdev_close(fs->over);
+	if (fs->replayed)
+		journal_free(fs->replayed);
+	mutex_fini(&fs->lock);
+	mutex_fini(&fs->rename_lock);
+	mutex_fini(&fs->flush_lock);
+	cond_fini(&fs->flush_wait);
+	log_fini(&fs->log);
+	free(fs);
+}
+
+static void fs_forget_pages(struct uext4_fs *fs);
+
+int fs_mount(struct bdev *dev, bool owns_dev,
+		const struct uext4_mount_opts *opts, struct uext4_fs **ret_fs)
+{
+	struct uext4_fs *fs;
+	int ret;
+
+	fs = calloc(1, sizeof(*fs));
+	if (!fs)
+		return -ENOMEM;
+	ret = fs_take_opts(fs, opts);
+	if (ret < 0) {
+		free(fs);
+		return ret;
+	}
+	fs->dev = dev;
+	mutex_init(&fs->lock, "fs", LOCK_RANK_LEAF);
+	mutex_init(&fs->rename_lock, "rename", LOCK_RANK_RENAME);
+	mutex_init(&fs->flush_lock, "flusher", LOCK_RANK_FS);
+	cond_init(&fs->flush_wait);
+
+	ret = fs_mount_stack(fs);
+	if (ret < 0) {
+		if (fs->journal)
+			journal_abort(fs->journal, -ESHUTDOWN, false);
+		if (fs->pool)
+			fs_forget_pages(fs);
+		fs_free(fs);
+		return ret;
+	}
+	fs->owns_dev = owns_dev;
+	*ret_fs = fs;
+	return 0;
+}
+
+/* ---- unmount ---- */
+
+static int fs_drop_pages(void *ctx, struct inode *inode)
+{
+	rwsem_write_lock(&inode->file.inval);
+	(void)iomap_drop_pages(&inode->file, 0, UINT64_MAX);
+	rwsem_write_unlock(&inode->file.inval);
+	return 0;
+}
+
+static void fs_forget_pages(struct uext4_fs *fs)
+{
+	if (fs->it.owner)
+		(void)itable_for_each(&fs->it, fs_drop_pages, NULL);
+}
+
+/* The superblock says "clean" after the last change is home (S2). */
+static int fs_mark_clean(struct uext4_fs *fs)
+{
+	struct dsuper *sb = &fs->super.sb;
+	uint64_t free_blocks;
+	uint64_t free_inodes;
+
+	alloc_disk_counts(fs->alloc, &free_blocks, &free_inodes);
+	buf_lock(fs->super.buf);
+	sb->free_blocks_count = free_blocks;
+	sb->free_inodes_count = (uint32_t)free_inodes;
+	sb->wtime = (uint64_t)fs_now(fs).tv_sec;
+	sb->feature_incompat &= ~FI_RECOVER;
+	sb->feature_ro_compat &= ~FR_ORPHAN_PRESENT;
+	if (fs->was_valid)
+		sb->state |= DSUPER_STATE_VALID;
+	buf_unlock(fs->super.buf);
+	return super_write_now(&fs->super);
+}
+
+static int fs_stop_writing(struct uext4_fs *fs)
+{
+	int ret;
+	int err;
+
+	fs_flusher_stop(fs);
+	ret = fs_writeback_all(fs);
+	itable_shrink(&fs->it, 0);
+	err = journal_error(fs->journal);
+	if (err == 0)
+		err = journal_flush(fs->journal);
+	if (err == 0 && hmap_count(&fs->it.inodes) == 0)
+		err = journal_close(fs->journal);
+	else
+		journal_free(fs->journal);
+	fs->journal = NULL;
+	if (err == 0)
+		err = fs_mark_clean(fs);
+	else if (fs->super.errors_dirty)
+		(void)super_write_now(&fs->super);
+	return ret < 0 ? ret : err < 0 ? err : 0;
+}
+
+int uext4_unmount(struct uext4_fs *fs)
+{
+	struct bdev *dev;
+	int ret = 0;
+	int err;
+
+	if (!fs)
+		return 0;
+	if (atomic_load(&fs->nopen) != 0)
+		return -EBUSY;
+
+	dev = fs->owns_dev ? fs->dev : NULL;
+	if (fs->journal)
+		ret = fs_stop_writing(fs);
+	fs_forget_pages(fs);
+	fs_free(fs);
+	err = dev ? bdev_close(dev) : 0;
+	return ret < 0 ? ret : err;
+}
+
+void fs_crash(struct uext4_fs *fs)
+{
+	struct bdev *dev = fs->owns_dev ? fs->dev : NULL;
+
+	fs_flusher_stop(fs);
+	atomic_fetch_or(&fs->state, FS_S_SHUTDOWN);
+	if (fs->journal)
+		journal_abort(fs->journal, -ESHUTDOWN, false);
+	fs_forget_pages(fs);
+	fs_free(fs);
+	if (dev)
+		(void)bdev_close(dev);
+}

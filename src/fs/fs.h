@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mounted file system: the only place that sees every handle.
+ *
+ * What stands on what, in the order of mount (unmount goes backwards):
+ *
+ *	dev      the device, opened and locked
+ *	sb       the superblock: gate, checks, torn-write repair (super.c)
+ *	recovery the journal is replayed with a stack of its own, which is then
+ *		 thrown away: nothing read before the replay is believed after
+ *	cache    metadata bufs            alloc    groups, system blocks
+ *	journal  handles                  itable   inodes
+ *	orphans  the orphan set is processed
+ *	flusher  the thread that writes back and commits now and then
+ *
+ * Rules    (FS1) A public call that changes something starts with fs_may_write()
+ *                and ends with fs_done(): the first answers -EIO after a
+ *                shutdown and -EROFS when read-only, the second notes damage
+ *                that the call met, and waits for durability where asked.
+ *          (FS2) No public call returns with a lock or a handle held.
+ *          (FS3) The order of locks stands in docs/locking.md.
+ *
+ * Locks    fs->lock (rank LEAF): state words that are not atomic.
+ */
+#ifndef UEXT4_FS_FS_H
+#define UEXT4_FS_FS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "base/log.h"
+#include "disk/geo.h"
+#include "fs/super.h"
+#include "inode/inode.h"
+#include "journal/journal.h"
+#include "uext4/uext4.h"
+
+struct alloc;
+struct bdev;
+struct buf_cache;
+struct orphans;
+
+#define FS_S_RDONLY   0x01u /* mounted so: set once at mount */
+#define FS_S_EMERG_RO 0x02u /* turned read-only by an error */
+#define FS_S_SHUTDOWN 0x04u /* changes are -EIO */
+
+struct uext4_fs {
+	struct uext4_mount_opts opts; /* [const] defaults filled in */
+	struct log log;
+	struct bdev *dev;	/* [const] the image */
+	struct bdev *over;	/* [const] NULL, or dev seen through a journal
+				   replayed in memory (read-only mounts) */
+	bool owns_dev;		/* [const] */
+	struct geo geo;		/* [const] */
+	struct super super;
+	struct buf_cache *cache; /* [const] */
+	struct journal *journal; /* [const] NULL: read-only */
+	struct journal *replayed; /* [const] owner of the overlay */
+	struct alloc *alloc;	/* [const] */
+	struct page_pool *pool; /* [const] */
+	struct itable it;
+	struct orphans *orphans; /* [const] */
+	struct mutex rename_lock; /* rank RENAME */
+	_Atomic uint32_t state; /* FS_S_* */
+	_Atomic uint64_t nopen; /* open files and nodes held outside */
+	_Atomic uint64_t flushes;
+
+	struct mutex lock;
+	char rdonly_why[320];	/* [lock] */
+	char features[512];	/* [const] */
+	struct journal_recovery recovered; /* [const] */
+	uint32_t orphans_deleted, orphans_truncated; /* [const] */
+	bool needed_recovery;	/* [const] */
+	uint64_t journal_blocks; /* [const] */
+	bool was_valid;		/* [const] clean bit at mount */
+
+	struct mutex flush_lock; /* rank LEAF */
+	struct cond flush_wait; /* [flush_lock] */
+	bool flush_stop;	/* [flush_lock] */
+	bool has_flusher;	/* [const] */
+	pthread_t flusher;	/* [const] */
+};
+
+/* Mount the device @dev; it is closed by unmount if @owns_dev (on failure it
+ * stays the caller's). The doors are uext4_mount() and uext4_mount_dev(). */
+int fs_mount(struct bdev *dev, bool owns_dev,
+		const struct uext4_mount_opts *opts, struct uext4_fs **ret_fs);
+/* Stop without writing anything more, as a power cut would: for tests. */
+void fs_crash(struct uext4_fs *fs);
+
+/* 0, -EIO after shutdown, -EROFS. */
+int fs_may_write(struct uext4_fs *fs);
+/* 0, or -EIO after a shutdown. */
+int fs_may_read(struct uext4_fs *fs);
+/* Pass @ret on; if it says that the disk is damaged, record it in the
+ * superblock and apply the errors= policy. @inum 0: unknown. */
+int fs_done(struct uext4_fs *fs, int ret, inum_t inum);
+void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
+		unsigned line);
+/* Under UEXT4_MNT_SYNC, or for a sync inode: wait until @tid is durable. */
+int fs_sync_tid(struct uext4_fs *fs, const struct inode *inode, txid_t tid);
+/* Credits of the longest common handle, cut to what the journal can hold. */
+uint32_t fs_credits(struct uext4_fs *fs, uint32_t want);
+
+/* flush.c */
+int fs_flusher_start(struct uext4_fs *fs);
+void fs_flusher_stop(struct uext4_fs *fs);
+/* Write back the dirty pages of every inode. */
+int fs_writeback_all(struct uext4_fs *fs);
+
+/* fs_iomap.c */
+extern const struct iomap_ops fs_iomap_ops;
+
+static inline struct uext4_fs *inode_fs(const struct inode *inode)
+{
+	return inode->it->owner;
+}
+
+/* A node is an inode held on behalf of the library's user. */
+static inline struct inode *node_inode(struct uext4_node *node)
+{
+	return (struct inode *)(void *)node;
+}
+
+static inline struct uext4_node *inode_node(struct inode *inode)
+{
+	return (struct uext4_node *)(void *)inode;
+}
+
+#endif /* UEXT4_FS_FS_H */
