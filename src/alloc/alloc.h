@@ -101,7 +101,7 @@ int alloc_blocks(struct handle *h, struct alloc *a, const struct alloc_req *req,
 int alloc_reserve(struct alloc *a, const struct alloc_req *req,
 		struct alloc_run *ret_run);
 /* Mark a reserved run (whole or part of one) as allocated on disk. Cannot fail
- * for lack of space. */
+ * for lack of space. On failure (-ENOMEM, an abort) the run is still reserved. */
 int alloc_rsv_commit(struct handle *h, struct alloc *a, struct alloc_run run);
 void alloc_rsv_release(struct alloc *a, struct alloc_run run);
 /* Free @run; reusable when @h's transaction is durable. Metadata blocks:
