@@ -83,8 +83,9 @@ void dext_init(const struct geo *geo, void *node, uint32_t size,
 /*
  * Can this node of @size bytes be? Magic, entries <= max <= what fits, depth,
  * entries sorted and apart, inside @bounds, blocks inside the file system; an
- * index node is not empty unless it is a root. -UEXT4_ECORRUPT, *ret_why a
- * phrase (may be NULL).
+ * index node is not empty. -UEXT4_ECORRUPT, *ret_why a phrase (may be NULL).
+ * Writers take more care than this asks: the kernel demands that the first
+ * entry of a child has the very lblk that its index says.
  */
 int dext_check(const struct geo *geo, const void *node, uint32_t size,
 		const struct dext_bounds *bounds,

@@ -43,7 +43,9 @@ struct dgroup {
 	uint16_t csum; /* as stored; encode leaves it alone */
 };
 
-/* @raw holds geo->desc_size bytes, in all of these. */
+/* @raw holds geo->desc_size bytes, in all of these. Without uninit_bg and
+ * metadata_csum flags and itable_unused mean nothing: they read as 0 and are
+ * not written. */
 void dgroup_decode(
 		const struct geo *geo, const void *raw, struct dgroup *ret_d);
 /* Fields over bytes; bytes without a field are kept. */

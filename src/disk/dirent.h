@@ -69,9 +69,14 @@ uint32_t dirent_end(const struct geo *geo);
 
 /* Decode and check the entry at @off of a block: aligned, rec_len enough for
  * its name and inside dirent_end(), inode number possible. -UEXT4_ECORRUPT,
- * *ret_why a phrase (may be NULL). */
+ * *ret_why a phrase (may be NULL). The two entries that hide htree nodes (".."
+ * of a root, the unused one of an interior node) may reach the block's end. */
 int dirent_at(const struct geo *geo, const void *block, uint32_t off,
 		struct ddirent *ret_de, const char **ret_why) UEXT4_MUST_CHECK;
+
+/* May a name look so? 1..255 bytes, no '/' and no zero byte. dirent_at() does
+ * not ask: who hands names to others does. */
+bool dirent_name_ok(const char *name, uint32_t name_len);
 
 /* Is every entry of the block sound, and does none hold '/' or a zero byte?
  * Also the tail, if there should be one. */

@@ -112,8 +112,9 @@ void dj_super_decode(const void *raw, struct dj_super *ret_js);
 void dj_super_encode(const struct dj_super *js, void *raw);
 /* Can this be? Type, block size equal to @block_size, lengths, start within
  * the log, checksum type, features: -UEXT4_ECORRUPT; -EOPNOTSUPP for features
- * that we do not know. @blocks: blocks that the journal inode (or device)
- * has. *ret_why a phrase. */
+ * that we do not know, and for fast commits in a log that is not empty: they
+ * cannot be replayed. @blocks: blocks that the journal inode (or device) has.
+ * *ret_why a phrase (may be NULL). */
 int dj_super_check(const struct dj_super *js, uint32_t block_size,
 		uint64_t blocks, const char **ret_why) UEXT4_MUST_CHECK;
 /* 0 without csum v2/v3. */
@@ -152,9 +153,8 @@ int dj_tag_put(const struct dj *dj, void *block, uint32_t *off,
 		const struct dj_tag *tag) UEXT4_MUST_CHECK;
 /* Set DJ_TAG_LAST in the tag that stands at @off. */
 void dj_tag_mark_last(const struct dj *dj, void *block, uint32_t off);
-/* The checksum for a tag: of the data block as the home location shall get
- * it, NOT in its escaped form... see dj_data_csum() in djournal.c for what
- * is hashed. 0 without checksums. */
+/* The checksum for a tag: of the block as it stands in the journal, that is
+ * after escaping. 0 without checksums. */
 uint32_t dj_data_csum(const struct dj *dj, txid_t txid, const void *data);
 /* 0 or -UEXT4_EBADCSUM. */
 int dj_data_csum_verify(const struct dj *dj, txid_t txid,

@@ -13,8 +13,8 @@
  *	dsuper_csum_set(raw)
  *
  * Rules  (S1) The fields that change while mounted lie in bytes 0..511, but
- *             for s_checksum and the fields of the error log, orphan file
- *             and write counters listed at dsuper_repair_torn().
+ *             for s_checksum, the high bytes of the times, the error codes
+ *             and s_overhead_clusters.
  *        (S2) dsuper_encode() keeps every byte that it has no field for.
  */
 #ifndef UEXT4_DISK_DSUPER_H

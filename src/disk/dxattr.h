@@ -100,10 +100,16 @@ void dxattr_hdr_decode(const void *block, struct dxattr_hdr *ret_hdr);
 void dxattr_hdr_encode(void *block, const struct dxattr_hdr *hdr);
 
 /* Is the list sound: entries and values inside, nothing over anything, names
- * not empty where they need one, sorted if a block, entry hashes right (or 0
- * in an inode)? For a block also the header. -UEXT4_ECORRUPT, *ret_why a
- * phrase (may be NULL). */
+ * not empty where they need one? For a block also the header. Order and
+ * hashes are not asked for: readers do not need them. -UEXT4_ECORRUPT,
+ * *ret_why a phrase (may be NULL). */
 int dxattr_check(const struct geo *geo, const struct dxattr_area *area,
+		const char **ret_why) UEXT4_MUST_CHECK;
+
+/* What e2fsck asks beyond dxattr_check(): the entry hashes (of either kind,
+ * or 0 in an inode), and in a block the header's hash. Of a checked list
+ * without values in inodes. */
+int dxattr_check_hashes(const struct dxattr_area *area,
 		const char **ret_why) UEXT4_MUST_CHECK;
 
 /* Step through a checked list: false at its end. */

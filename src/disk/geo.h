@@ -221,7 +221,8 @@ static inline uint32_t geo_itable_offset(const struct geo *geo, inum_t inum)
 			geo->inode_size;
 }
 
-/* Blocks that hold no file data and never will, as statfs subtracts them. */
+/* Blocks that hold superblocks, descriptors, bitmaps and inode tables. statfs
+ * subtracts them, and the journal's blocks, which are not counted here. */
 uint64_t geo_overhead(const struct geo *geo);
 
 #endif /* UEXT4_DISK_GEO_H */
