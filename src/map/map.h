@@ -67,21 +67,23 @@ struct map_ops {
 };
 
 struct mapping {
-	const struct geo *geo;	/* [const] */
-	struct buf_cache *cache; /* [const] */
-	struct alloc *alloc;	/* [const] */
-	struct log *log;	/* [const] */
+	const struct geo *geo;     /* [const] */
+	struct buf_cache *cache;   /* [const] */
+	struct alloc *alloc;       /* [const] NULL: read-only, and blocks are
+				 * checked against the device's end alone (the
+				 * journal's inode before recovery) */
+	struct log *log;           /* [const] */
 	const struct map_ops *ops; /* [const] */
-	inum_t inum;		/* [const] */
-	uint32_t gen;		/* [const] for checksums */
-	bool is_extents;	/* [const] EXT4_EXTENTS_FL */
-	bool is_metadata;	/* [const] directory: blocks are revoked when freed */
-	struct rwsem lock;	/* map_lock */
-	uint8_t *root;		/* [lock] 60 bytes i_block, owned by the inode */
-	uint64_t blocks;	/* [lock] blocks counted in i_blocks */
-	struct alloc_pa pa;	/* [lock] */
-	struct es_tree *es;	/* [lock]; NULL until first used */
-	_Atomic uint64_t seq;	/* grows with every change: validity cookie */
+	inum_t inum;               /* [const] */
+	uint32_t gen;              /* [const] for checksums */
+	bool is_extents;           /* [const] EXT4_EXTENTS_FL */
+	bool is_metadata; /* [const] directory: blocks are revoked when freed */
+	struct rwsem lock;    /* map_lock */
+	uint8_t *root;        /* [lock] 60 bytes i_block, owned by the inode */
+	uint64_t blocks;      /* [lock] blocks counted in i_blocks */
+	struct alloc_pa pa;   /* [lock] */
+	struct es_tree *es;   /* [lock]; NULL until first used */
+	_Atomic uint64_t seq; /* grows with every change: validity cookie */
 	_Atomic uint32_t depth; /* of the extent tree: for the credits */
 	_Atomic uint64_t nodes_claimed; /* node blocks taken from the inode's
 					 * claims so far: see MAP_F_CLAIMED */
@@ -106,9 +108,10 @@ int map_find_cached(struct mapping *m, lblk_t lblk, uint32_t max,
 		struct map_run *ret_run);
 
 #define MAP_F_UNWRITTEN 0x1u /* new blocks are unwritten (extents only) */
-#define MAP_F_ROOT	0x2u /* may use root's reserve */
-#define MAP_F_KEEP	0x4u /* preallocation of fallocate: no pa window */
-#define MAP_F_CLAIMED	0x8u /* node blocks (not data) were paid for by an
+#define MAP_F_ROOT      0x2u /* may use root's reserve */
+#define MAP_F_KEEP      0x4u /* preallocation of fallocate: no pa window */
+#define MAP_F_CLAIMED                                                          \
+ 0x8u /* node blocks (not data) were paid for by an
 			      * alloc_claim() of map_nodes_worst(): nodes_claimed
 			      * counts those taken, also when the call fails */
 /* As map_find(), but a hole is filled: the run returned is mapped and starts at
@@ -130,8 +133,8 @@ int map_insert(struct handle *h, struct mapping *m, lblk_t lblk, pblk_t pblk,
  * extents used up the credits half-way; handle_restart() and call again. */
 int map_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);
 /* The reverse for zero range: written parts become unwritten (extents only). */
-int map_convert_unwritten(struct handle *h, struct mapping *m, lblk_t lblk,
-		uint32_t len);
+int map_convert_unwritten(
+		struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);
 /* Remove and free mappings inside [lblk, end) from the end downwards, as far as
  * the credits of @h reach; nodes that become empty go too. @ret_end is the new
  * end of what is still to do: done when *ret_end == lblk (call again with
@@ -157,6 +160,8 @@ int map_walk(struct mapping *m,
 		void *ctx);
 /* Forget what is remembered (not the preallocation): root was replaced. */
 void mapping_reset(struct mapping *m);
+/* Is any of the run no block that a file may own (M1)? */
+bool map_is_system(const struct mapping *m, pblk_t pblk, uint64_t len);
 /* Highest number of file blocks this format can address. */
 uint64_t map_max_blocks(const struct mapping *m);
 
