@@ -155,6 +155,8 @@ int explorer_emit(struct explorer *x, enum explore_mode mode,
 	uint64_t key;
 	int ret;
 
+	if (x->is_over)
+		return 0;
 	if (x->only_len > 0) {
 		explorer_name(x, name, detail, sizeof(detail));
 		if (strlen(detail) != x->only_len ||
