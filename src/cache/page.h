@@ -66,7 +66,7 @@ struct page {
 	uint32_t flags;        /* [pc->lock]; the BUSY holder may look */
 	uint32_t nshared;      /* [pc->lock] */
 	uint32_t nfailed;      /* [pc->lock] write-backs that failed */
-	bool on_lru;           /* [pool->lock] */
+	bool on_lru;           /* [pc->lock and pool->lock] */
 	_Atomic bool referenced;
 	TAILQ_ENTRY(page) link; /* [pool->lock] lru or free list */
 };
@@ -104,7 +104,7 @@ struct page_cache {
 	_Atomic uint64_t clean_seq; /* goes up when pages become clean */
 	uint32_t wb_err;            /* [lock] see page_cache_check_error() */
 	TAILQ_ENTRY(page_cache) dirty_link; /* [pool->lock] */
-	bool on_dirty;                      /* [pool->lock] */
+	bool on_dirty;                      /* [lock and pool->lock] */
 	uint32_t nflushers;                 /* [pool->lock] */
 };
 
@@ -186,5 +186,23 @@ void page_cache_set_error(struct page_cache *pc, int err);
 uint32_t page_cache_sample_error(struct page_cache *pc);
 /* 0, or -errno of the last error since @since; moves @since. */
 int page_cache_check_error(struct page_cache *pc, uint32_t *since);
+
+/* ---- between page.c and page_pool.c ---- */
+
+/* Append @n pages that belong to nobody to @list, evicting if need be.
+ * -ENOMEM: none. Not under any pages->lock. */
+int page_pool_take(struct page_pool *pool, unsigned n,
+		struct page_list *list) UEXT4_MUST_CHECK;
+/* The pages of @list belong to nobody any more. */
+void page_pool_give(struct page_pool *pool, struct page_list *list);
+/* @pc->lock is held. @dirty_delta pages of @pc became dirty (or clean); the
+ * @n @pages changed their flags: put them on or off the LRU list. */
+void page_pool_update(struct page_cache *pc, struct page **pages, unsigned n,
+		int64_t dirty_delta) UEXT4_REQUIRES(pc->lock);
+/* @pc->lock is held: @page leaves the tree and goes to @list. */
+void page_pool_detach(struct page_cache *pc, struct page *page,
+		struct page_list *list) UEXT4_REQUIRES(pc->lock);
+/* Take @pc out of the pool: no flusher is at it and none will find it. */
+void page_pool_forget(struct page_cache *pc);
 
 #endif /* UEXT4_CACHE_PAGE_H */

@@ -85,6 +85,7 @@ struct iomap_ops {
 	 * ("do it buffered", DIO-SPEC M3). */
 	int (*begin)(struct iomap_file *f, uint64_t pos, uint64_t len,
 			uint32_t flags, struct iomap *ret_map);
+	/* Optional. @done: the bytes of the answer that were used. */
 	int (*end)(struct iomap_file *f, uint64_t pos, uint64_t len,
 			uint64_t done, uint32_t flags, struct iomap *map);
 	/* Promise space for @nblk delayed blocks (buffered write), and take
@@ -124,12 +125,11 @@ struct iomap_file {
 	struct rwsem inval;    /* cache fills (shared) against removal of
 					blocks (exclusive): invalidate_lock */
 	struct page_cache pages;
-	struct mutex dio_lock;        /* leaf */
-	struct cond dio_wait;         /* [dio_lock] */
-	_Atomic uint32_t dio_count;   /* direct I/Os in flight */
-	_Atomic uint32_t dio_waiters; /* who drains */
-	_Atomic uint32_t
-			ninval_failed; /* B7: dirty page under a direct write */
+	struct mutex dio_lock;          /* leaf */
+	struct cond dio_wait;           /* [dio_lock] */
+	_Atomic uint32_t dio_count;     /* direct I/Os in flight */
+	_Atomic uint32_t dio_waiters;   /* who drains */
+	_Atomic uint32_t ninval_failed; /* B7: dirty page under a write */
 	_Atomic uint64_t ra_next; /* readahead: where a sequential reader */
 	_Atomic uint32_t ra_win;  /* goes on, and the pages it got last */
 };
@@ -179,8 +179,9 @@ struct iomap_dio_result {
 ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
 		bool write, const struct iomap_dio_ops *dops, uint32_t flags,
 		struct iomap_dio_result *ret);
-/* Count in and out of flight (iomap_dio_rw() does it by itself); drain: wait for none in flight (caller holds the
- * iolock exclusively, so that none can start). */
+/* Count in and out of flight (iomap_dio_rw() does it by itself); drain: wait
+ * for none in flight (caller holds the iolock exclusively, so that none can
+ * start). */
 void iomap_dio_begin(struct iomap_file *f);
 void iomap_dio_done(struct iomap_file *f);
 void iomap_dio_drain(struct iomap_file *f);
@@ -231,9 +232,29 @@ int iomap_zero_range(struct iomap_file *f, uint64_t pos, uint64_t len,
 int64_t iomap_seek_data(struct iomap_file *f, uint64_t pos);
 int64_t iomap_seek_hole(struct iomap_file *f, uint64_t pos);
 /* Call @fn for each run of [pos, pos+len) that is not a hole, merged where
- * contiguous; @fn returns non-zero to stop. Dirty data is written back first
- * if @sync. */
+ * contiguous; @fn returns non-zero to stop (which is returned). Dirty data is
+ * written back first if @sync; otherwise dirty holes are DELALLOC. */
 int iomap_fiemap(struct iomap_file *f, uint64_t pos, uint64_t len, bool sync,
 		int (*fn)(void *ctx, const struct iomap *map), void *ctx);
+
+/* ---- between the files of this floor ---- */
+
+/* begin() for [@pos, @pos + @len), the answer cut to that range. Give it back
+ * with iomap_release(); @done is how far it was used. */
+int iomap_ask(struct iomap_file *f, uint64_t pos, uint64_t len, uint32_t flags,
+		struct iomap *ret_map) UEXT4_MUST_CHECK;
+int iomap_release(struct iomap_file *f, uint64_t done, uint32_t flags,
+		struct iomap *map);
+
+static inline uint32_t iomap_block_size(const struct iomap_file *f)
+{
+	return UINT32_C(1) << f->blkbits;
+}
+
+/* Does @map say where @pos is? */
+static inline bool iomap_covers(const struct iomap *map, uint64_t pos)
+{
+	return pos >= map->offset && pos - map->offset < map->length;
+}
 
 #endif /* UEXT4_IOMAP_IOMAP_H */
