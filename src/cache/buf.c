@@ -267,10 +267,9 @@ static int buf_load(struct buf *b)
 }
 
 /* Bring @b, which is EMPTY, to VALID. Gives the shard's lock up meanwhile. */
-static int buf_fill_locked(struct buf *b, bool read)
-		UEXT4_REQUIRES(b->shard->lock)
+static int buf_fill_locked(struct buf_shard *s, struct buf *b, bool read)
+		UEXT4_REQUIRES(s->lock)
 {
-	struct buf_shard *s = b->shard;
 	int ret = 0;
 
 	buf_or_state(b, BUF_READING);
@@ -319,7 +318,7 @@ static int buf_get(struct buf_cache *c, pblk_t pblk, bool read,
 	while (buf_state(b) & BUF_READING)
 		buf_shard_wait(s);
 	if (!(buf_state(b) & BUF_VALID))
-		ret = buf_fill_locked(b, read);
+		ret = buf_fill_locked(s, b, read);
 out_unlock:
 	mutex_unlock(&s->lock);
 	if (ret < 0) {
@@ -450,7 +449,7 @@ void buf_readahead(struct buf_cache *c, pblk_t pblk, uint32_t n)
 
 /* ---- state ---- */
 
-void buf_set_dirty_locked(struct buf *b)
+void buf_set_dirty_locked(struct buf_shard *s, struct buf *b)
 {
 	uint32_t st = buf_state(b);
 
@@ -462,7 +461,7 @@ void buf_set_dirty_locked(struct buf *b)
 	atomic_fetch_add_explicit(&b->cache->ndirty, 1, memory_order_relaxed);
 }
 
-void buf_clear_dirty_locked(struct buf *b)
+void buf_clear_dirty_locked(struct buf_shard *s, struct buf *b)
 {
 	uint32_t st = buf_state(b);
 
@@ -479,21 +478,21 @@ void buf_mark_dirty(struct buf *b)
 	if (buf_state(b) & BUF_DIRTY)
 		return;
 	mutex_lock(&b->shard->lock);
-	buf_set_dirty_locked(b);
+	buf_set_dirty_locked(b->shard, b);
 	mutex_unlock(&b->shard->lock);
 }
 
 void buf_clear_dirty(struct buf *b)
 {
 	mutex_lock(&b->shard->lock);
-	buf_clear_dirty_locked(b);
+	buf_clear_dirty_locked(b->shard, b);
 	mutex_unlock(&b->shard->lock);
 }
 
 /* Leave the memory that the device reads to the write, and go on with a copy.
  * Without memory wait for the write's end. */
-static void buf_detach_write_locked(struct buf *b)
-		UEXT4_REQUIRES(b->shard->lock)
+static void buf_detach_write_locked(struct buf_shard *s, struct buf *b)
+		UEXT4_REQUIRES(s->lock)
 {
 	uint8_t *data;
 
@@ -506,7 +505,7 @@ static void buf_detach_write_locked(struct buf *b)
 		return;
 	}
 	while (buf_state(b) & BUF_WRITING)
-		buf_shard_wait(b->shard);
+		buf_shard_wait(s);
 }
 
 void buf_detach_write(struct buf *b)
@@ -516,7 +515,7 @@ void buf_detach_write(struct buf *b)
 	if (!(buf_state(b) & BUF_WRITING))
 		return;
 	mutex_lock(&b->shard->lock);
-	buf_detach_write_locked(b);
+	buf_detach_write_locked(b->shard, b);
 	mutex_unlock(&b->shard->lock);
 }
 
@@ -524,7 +523,7 @@ void buf_pin(struct buf *b)
 {
 	mutex_lock(&b->shard->lock);
 	atomic_fetch_add_explicit(&b->pins, 1, memory_order_acq_rel);
-	buf_detach_write_locked(b);
+	buf_detach_write_locked(b->shard, b);
 	mutex_unlock(&b->shard->lock);
 }
 
@@ -545,6 +544,12 @@ void buf_wait_write(struct buf *b)
 	mutex_unlock(&b->shard->lock);
 }
 
+void buf_invalidate(struct buf *b)
+{
+	assert(atomic_load(&b->pins) > 0);
+	buf_clear_state(b, BUF_VALID | BUF_VERIFIED);
+}
+
 void buf_forget_block(struct buf_cache *c, pblk_t pblk)
 {
 	struct buf_shard *s = buf_shard_of(c, pblk);
@@ -555,10 +560,10 @@ void buf_forget_block(struct buf_cache *c, pblk_t pblk)
 	if (b == NULL)
 		goto out_unlock;
 	buf_hold(b);
-	buf_clear_dirty_locked(b);
+	buf_clear_dirty_locked(s, b);
 	while (buf_state(b) & (BUF_WRITING | BUF_READING))
 		buf_shard_wait(s);
-	buf_clear_dirty_locked(b);
+	buf_clear_dirty_locked(s, b);
 	buf_clear_state(b, BUF_VALID | BUF_VERIFIED | BUF_EIO | BUF_TOUCHED);
 	buf_put(b);
 out_unlock:

@@ -59,27 +59,28 @@ struct jbuf; /* the journal's record of a buf; the cache knows only "pinned" */
 #define BUF_TOUCHED  0x40u /* used since eviction last looked at it */
 
 struct buf {
-	struct hmap_node node;	/* [shard] */
-	TAILQ_ENTRY(buf) lru;	/* [shard] */
-	TAILQ_ENTRY(buf) dirt;	/* [shard] while DIRTY or WRITING */
+	struct hmap_node node;   /* [shard] */
+	TAILQ_ENTRY(buf) lru;    /* [shard] */
+	TAILQ_ENTRY(buf) dirt;   /* [shard] while DIRTY or WRITING */
 	struct buf_cache *cache; /* [const] */
 	struct buf_shard *shard; /* [const] */
-	pblk_t pblk;		/* [const] */
-	uint8_t *data;		/* [owner's lock], see B3 */
-	uint8_t *wdata;		/* [shard] what a write in flight reads */
-	struct mutex lock;	/* contents with several owners */
-	_Atomic uint32_t state;	/* BUF_* */
+	pblk_t pblk;             /* [const] */
+	uint8_t *data;           /* [owner's lock], see B3 */
+	uint8_t *wdata;          /* [shard] what a write in flight reads */
+	struct mutex lock;       /* contents with several owners */
+	_Atomic uint32_t state;  /* BUF_* */
 	_Atomic uint32_t refs;
 	_Atomic uint32_t pins;
-	struct jbuf *jb;	/* [journal] */
-	_Atomic uint64_t jtag;	/* [journal] id of the running transaction
+	struct jbuf *jb;       /* [journal] */
+	_Atomic uint64_t jtag; /* [journal] id of the running transaction
 				   that has it, and how; 0 if none */
 };
 
 /* Make a cache over @dev of blocks of @block_size bytes holding at most about
  * @max_bytes. Freed by buf_cache_free(). */
 int buf_cache_new(struct bdev *dev, uint32_t block_size, uint64_t nblocks,
-		size_t max_bytes, struct log *log, struct buf_cache **ret_cache);
+		size_t max_bytes, struct log *log,
+		struct buf_cache **ret_cache);
 /* Drop all bufs. None may be referenced; dirty ones are lost (write first). */
 void buf_cache_free(struct buf_cache *c);
 struct bdev *buf_cache_bdev(const struct buf_cache *c);
@@ -99,18 +100,18 @@ void buf_readahead(struct buf_cache *c, pblk_t pblk, uint32_t n);
 void buf_hold(struct buf *b);
 void buf_put(struct buf *b);
 
-static inline void buf_lock(struct buf *b)
+static inline void buf_lock(struct buf *b) UEXT4_ACQUIRE(b->lock)
 {
 	mutex_lock(&b->lock);
 }
-static inline void buf_unlock(struct buf *b)
+static inline void buf_unlock(struct buf *b) UEXT4_RELEASE(b->lock)
 {
 	mutex_unlock(&b->lock);
 }
 static inline bool buf_is_verified(struct buf *b)
 {
 	return atomic_load_explicit(&b->state, memory_order_acquire) &
-	       BUF_VERIFIED;
+			BUF_VERIFIED;
 }
 static inline void buf_set_verified(struct buf *b)
 {
@@ -144,7 +145,7 @@ struct buf_wb {
 	struct buf_wb_item {
 		struct buf *buf;
 		uint8_t *data;
-	} *items;
+	} * items;
 	size_t n, cap;
 	struct buf **late; /* being written by others when added */
 	size_t nlate, late_cap;
@@ -166,6 +167,10 @@ void buf_data_free(struct buf_cache *c, uint8_t *data);
 size_t buf_cache_max_bytes(const struct buf_cache *c);
 size_t buf_cache_dirty_bytes(struct buf_cache *c);
 
+/* @b's contents are nobody's any more: the next reader reads them anew, the
+ * next buf_get_noread() zeroes them. Whether home is up to date (DIRTY) stays
+ * as it is. @b is pinned. */
+void buf_invalidate(struct buf *b);
 /* The blocks are free: forget the buf's contents and its dirt, waiting for a
  * write home in flight (DIO-SPEC B37). */
 void buf_forget_block(struct buf_cache *c, pblk_t pblk);

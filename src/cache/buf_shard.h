@@ -82,10 +82,13 @@ void buf_shard_wait(struct buf_shard *s) UEXT4_REQUIRES(s->lock);
 void buf_shard_wake(struct buf_shard *s) UEXT4_REQUIRES(s->lock);
 
 /* DIRTY on or off, with its list and count. */
-void buf_set_dirty_locked(struct buf *b) UEXT4_REQUIRES(b->shard->lock);
-void buf_clear_dirty_locked(struct buf *b) UEXT4_REQUIRES(b->shard->lock);
+void buf_set_dirty_locked(struct buf_shard *s, struct buf *b)
+		UEXT4_REQUIRES(s->lock);
+void buf_clear_dirty_locked(struct buf_shard *s, struct buf *b)
+		UEXT4_REQUIRES(s->lock);
 /* Take @b for writing: DIRTY becomes WRITING. */
-void buf_write_begin_locked(struct buf *b) UEXT4_REQUIRES(b->shard->lock);
+void buf_write_begin_locked(struct buf_shard *s, struct buf *b)
+		UEXT4_REQUIRES(s->lock);
 void buf_write_end(struct buf *b, int err);
 
 #endif /* UEXT4_CACHE_BUF_SHARD_H */

@@ -30,14 +30,14 @@ void buf_wb_init(struct buf_wb *wb, struct buf_cache *c)
 }
 
 /* DIRTY -> WRITING. */
-void buf_write_begin_locked(struct buf *b)
+void buf_write_begin_locked(struct buf_shard *s, struct buf *b)
 {
 	assert((buf_state(b) & (BUF_DIRTY | BUF_WRITING)) == BUF_DIRTY);
 	assert(atomic_load(&b->pins) == 0); /* B2 */
 
 	/* WRITING first, so that the buf stays on the dirt list. */
 	atomic_fetch_or(&b->state, BUF_WRITING);
-	buf_clear_dirty_locked(b);
+	buf_clear_dirty_locked(s, b);
 	b->wdata = b->data;
 }
 
@@ -47,7 +47,7 @@ void buf_write_end(struct buf *b, int err)
 
 	mutex_lock(&s->lock);
 	if (err != 0) {
-		buf_set_dirty_locked(b);
+		buf_set_dirty_locked(s, b);
 		atomic_fetch_or(&b->state, BUF_EIO);
 	} else {
 		atomic_fetch_and(&b->state, ~BUF_EIO);
@@ -79,8 +79,8 @@ static int buf_wb_grow(void **v, size_t n, size_t *cap, size_t size)
 	return 0;
 }
 
-static int buf_wb_add_locked(struct buf_wb *wb, struct buf *b)
-		UEXT4_REQUIRES(b->shard->lock)
+static int buf_wb_add_locked(struct buf_wb *wb, struct buf_shard *s,
+		struct buf *b) UEXT4_REQUIRES(s->lock)
 {
 	uint32_t st = buf_state(b);
 	void *v;
@@ -105,7 +105,7 @@ static int buf_wb_add_locked(struct buf_wb *wb, struct buf *b)
 	if (ret < 0)
 		return ret;
 	buf_hold(b);
-	buf_write_begin_locked(b);
+	buf_write_begin_locked(s, b);
 	wb->items[wb->n].buf = b;
 	wb->items[wb->n++].data = b->wdata;
 	return 0;
@@ -116,7 +116,7 @@ int buf_wb_add(struct buf_wb *wb, struct buf *b)
 	int ret;
 
 	mutex_lock(&b->shard->lock);
-	ret = buf_wb_add_locked(wb, b);
+	ret = buf_wb_add_locked(wb, b->shard, b);
 	mutex_unlock(&b->shard->lock);
 	return ret;
 }
@@ -135,7 +135,7 @@ int buf_wb_add_all(struct buf_wb *wb)
 		/* begin() leaves b on the list, so the walk is safe. */
 		TAILQ_FOREACH(b, &s->dirt, dirt)
 		{
-			ret = buf_wb_add_locked(wb, b);
+			ret = buf_wb_add_locked(wb, s, b);
 			if (ret < 0)
 				break;
 		}
@@ -231,7 +231,7 @@ int buf_write(struct buf *b)
 	go = (buf_state(b) & BUF_DIRTY) && atomic_load(&b->pins) == 0;
 	if (go) {
 		buf_hold(b);
-		buf_write_begin_locked(b);
+		buf_write_begin_locked(b->shard, b);
 		item.data = b->wdata;
 	}
 	mutex_unlock(&b->shard->lock);

@@ -33,16 +33,16 @@ struct journal_run {
 };
 
 struct journal_params {
-	struct bdev *dev;	       /* device of log and file system */
-	struct buf_cache *cache;       /* metadata bufs of the file system */
+	struct bdev *dev;        /* device of log and file system */
+	struct buf_cache *cache; /* metadata bufs of the file system */
 	struct log *log;
-	uint32_t block_size;	       /* bytes */
-	uint64_t fs_blocks;	       /* replay never writes past it */
+	uint32_t block_size;            /* bytes */
+	uint64_t fs_blocks;             /* replay never writes past it */
 	const struct journal_run *runs; /* copied */
 	uint32_t nruns;
-	const uint8_t *uuid;	       /* of the file system, 16 bytes */
-	bool want_csum_v3;	       /* rw: turn on csum v3 (metadata_csum) */
-	bool want_64bit;	       /* rw: turn on 64-bit tags */
+	const uint8_t *uuid; /* of the file system, 16 bytes */
+	bool want_csum_v3;   /* rw: turn on csum v3 (metadata_csum) */
+	bool want_64bit;     /* rw: turn on 64-bit tags */
 	/* Called once per commit, in the committing thread, when the transaction
 	 * has no more handles and is about to be closed, with a handle of
 	 * @precommit_credits: puts the free counts in the superblock. */
@@ -61,9 +61,9 @@ int journal_load(const struct journal_params *p, struct journal **ret_j,
 int journal_open_none(const struct journal_params *p, struct journal **ret_j);
 
 struct journal_recovery {
-	txid_t first, last;	/* transactions replayed: [first, last) */
+	txid_t first, last; /* transactions replayed: [first, last) */
 	uint64_t replayed, revoked;
-	bool torn_commit;	/* ended at a torn commit block */
+	bool torn_commit; /* ended at a torn commit block */
 };
 /* Replay: scan, revoke, replay to the device, flush, and empty the log (its
  * sequence beyond every id ever used). -EBADMSG if a block inside the log that

@@ -45,8 +45,8 @@ struct handle; /* [owner] one thread */
  * after shutdown, -ENOSPC if @credits can never fit. */
 int handle_start(struct journal *j, uint32_t credits, struct handle **ret_h);
 /* As handle_start(), but -EAGAIN instead of waiting. */
-int handle_start_nowait(struct journal *j, uint32_t credits,
-		struct handle **ret_h);
+int handle_start_nowait(
+		struct journal *j, uint32_t credits, struct handle **ret_h);
 /* Room for @more blocks in the same transaction, or -EAGAIN: then bring the
  * blocks into a state that may be committed and call handle_restart(). */
 int handle_extend(struct handle *h, uint32_t more);
