@@ -104,6 +104,7 @@ struct search {
 	grp_t goal_grp;    /* < ngroups */
 	uint32_t goal_bit; /* or NO_GOAL: where the group left off */
 	uint32_t want;     /* this long at least */
+	uint32_t at_goal;  /* at the goal itself this is enough */
 	uint32_t max;      /* not longer */
 	uint32_t loads;    /* bitmaps that may still be read */
 };
@@ -139,8 +140,7 @@ static bool search_index(const struct search *s, const struct grp *grp,
 
 	if (grp->no == s->goal_grp && s->goal_bit != NO_GOAL) {
 		from = s->goal_bit;
-		if (buddy_run_at(grp->buddy, from, s->want) >=
-				min_of(s->want, GOAL_RUN)) {
+		if (buddy_run_at(grp->buddy, from, s->want) >= s->at_goal) {
 			*ret_bit = from;
 			return true;
 		}
@@ -221,6 +221,7 @@ static int search_run(struct alloc *a, const struct alloc_req *req,
 	s.want = len;
 	s.max = len + window;
 	for (;;) {
+		s.at_goal = exact ? s.want : min_of(s.want, GOAL_RUN);
 		s.loads = exact || s.want == 1 ? UINT32_MAX : SEARCH_LOADS;
 		ret = search_round(&s, ret_run);
 		if (ret != 0)
