@@ -109,34 +109,40 @@ int bdev_close(struct bdev *dev)
 
 /* ---- synchronous helpers ---- */
 
+struct sync_io {
+	struct bdev_io io;
+	atomic_bool is_done;
+};
+
 static void sync_done(struct bdev_io *io)
 {
-	/* Release: the waiter may return, and free io, at once. */
-	atomic_store_explicit(
-			(atomic_bool *)io->ctx, true, memory_order_release);
+	struct sync_io *s = container_of(io, struct sync_io, io);
+
+	/* Release: the waiter may return, and free s, at once. */
+	atomic_store_explicit(&s->is_done, true, memory_order_release);
 }
 
-static int sync_run(struct bdev *dev, struct bdev_io *io)
+/* Run a copy of @io and wait for it. */
+static int sync_run(struct bdev *dev, const struct bdev_io *io)
 {
-	struct bdev_io *one = io;
-	atomic_bool is_done = false;
+	struct sync_io s = { .io = *io };
+	struct bdev_io *one = &s.io;
 	int ret;
 
-	io->done = sync_done;
-	io->ctx = &is_done;
+	s.io.done = sync_done;
 	bdev_submit(dev, &one, 1);
-	while (!atomic_load_explicit(&is_done, memory_order_acquire)) {
+	while (!atomic_load_explicit(&s.is_done, memory_order_acquire)) {
 		ret = bdev_poll(dev, 1, SYNC_POLL_MS);
 		assert(ret >= 0 || ret == -EINTR || ret == -ETIME);
 		(void)ret;
 	}
-	return io->result;
+	return s.io.result;
 }
 
 int bdev_readv(struct bdev *dev, uint64_t pos, const struct iovec *iov,
 		int iovcnt, uint32_t flags, uint64_t tag)
 {
-	struct bdev_io io = {
+	const struct bdev_io io = {
 		.op = BDEV_READ,
 		.flags = flags,
 		.pos = pos,
@@ -151,7 +157,7 @@ int bdev_readv(struct bdev *dev, uint64_t pos, const struct iovec *iov,
 int bdev_writev(struct bdev *dev, uint64_t pos, const struct iovec *iov,
 		int iovcnt, uint32_t flags, uint64_t tag)
 {
-	struct bdev_io io = {
+	const struct bdev_io io = {
 		.op = BDEV_WRITE,
 		.flags = flags,
 		.pos = pos,
@@ -186,14 +192,14 @@ int bdev_write(struct bdev *dev, uint64_t pos, const void *buf, size_t len,
 
 int bdev_flush(struct bdev *dev, uint64_t tag)
 {
-	struct bdev_io io = { .op = BDEV_FLUSH, .tag = tag };
+	const struct bdev_io io = { .op = BDEV_FLUSH, .tag = tag };
 
 	return sync_run(dev, &io);
 }
 
 int bdev_discard(struct bdev *dev, uint64_t pos, uint64_t len, uint64_t tag)
 {
-	struct bdev_io io = {
+	const struct bdev_io io = {
 		.op = BDEV_DISCARD,
 		.pos = pos,
 		.len = len,
@@ -206,7 +212,7 @@ int bdev_discard(struct bdev *dev, uint64_t pos, uint64_t len, uint64_t tag)
 int bdev_zero(struct bdev *dev, uint64_t pos, uint64_t len, uint32_t flags,
 		uint64_t tag)
 {
-	struct bdev_io io = {
+	const struct bdev_io io = {
 		.op = BDEV_ZERO,
 		.flags = flags,
 		.pos = pos,

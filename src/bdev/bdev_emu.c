@@ -467,26 +467,26 @@ int bdev_emu_open(const struct emu_img *img, const struct bdev_emu_opts *opts,
 int bdev_emu_record(struct bdev *dev)
 {
 	struct bdev_emu *e = to_emu(dev);
+	struct emu_log *log = calloc(1, sizeof(*log));
 	struct emu_img *base;
-	struct emu_log *log;
 	int ret;
 
-	log = calloc(1, sizeof(*log));
 	if (!log)
 		return -ENOMEM;
 	log->sector = dev->geo.sector;
 	mutex_lock(&e->lock);
 	assert(e->npending == 0);
 	ret = emu_img_fork(e->now, &base);
-	if (ret == 0) {
-		emu_log_free(e->log);
-		emu_img_free(e->base);
-		e->log = log;
-		e->base = base;
-	}
-	mutex_unlock(&e->lock);
 	if (ret < 0)
-		free(log);
+		goto out_unlock;
+	emu_log_free(e->log);
+	emu_img_free(e->base);
+	e->log = log;
+	e->base = base;
+	log = NULL;
+out_unlock:
+	mutex_unlock(&e->lock);
+	emu_log_free(log);
 	return ret;
 }
 

@@ -133,7 +133,8 @@ UEXT4_MUST_CHECK int bdev_emu_open(const struct emu_img *img,
 /* Forget an older log and begin a new one: what is there now is durable.
  * Nothing may be in flight. */
 UEXT4_MUST_CHECK int bdev_emu_record(struct bdev *dev);
-/* Stop recording; the caller frees both. -ENOENT: was not recording. */
+/* Stop recording; the caller frees both. -ENOENT: was not recording. Nothing
+ * may be in flight, but for requests that a cut has killed. */
 UEXT4_MUST_CHECK int bdev_emu_take_log(struct bdev *dev,
 		struct emu_img **ret_base, struct emu_log **ret_log);
 /* Record a mark; ignored when not recording. */
