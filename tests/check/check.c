@@ -154,8 +154,9 @@ int ck_init(struct ck *c, const struct check_dev *dev,
 	c->opts = opts;
 	c->rep = rep;
 	c->flags = opts ? opts->flags : 0;
-	rep->count = 0;
-	rep->kept = 0;
+	memset(rep, 0, offsetof(struct check_report, text));
+	memset(&rep->blocks, 0,
+			sizeof(*rep) - offsetof(struct check_report, blocks));
 	return ck_super_load(c);
 }
 

@@ -232,6 +232,16 @@ static void inode_dir(struct ck *c, const struct ck_inode *in,
 	c->rep->dirs++;
 }
 
+/* The largest size the mapping can describe. */
+static uint64_t inode_max_size(const struct ck *c, const struct ck_inode *in)
+{
+	uint64_t apb = c->bs / 4;
+
+	if (in->flags & CK_FL_EXTENTS)
+		return ((1ULL << 32) - 1) << c->bs_bits;
+	return (12 + apb + apb * apb + apb * apb * apb) << c->bs_bits;
+}
+
 static void inode_size(
 		struct ck *c, const struct ck_inode *in, const struct ck_map *m)
 {
@@ -239,6 +249,11 @@ static void inode_size(
 
 	if (ck_ino(c, in->ino)->flags & CK_INO_ORPHAN)
 		return; /* a truncate that was cut may leave blocks behind */
+	if (in->type == CK_FT_REG && in->size > inode_max_size(c, in))
+		ck_problem(c, "pass1: inode %u: size %ju is too large", in->ino,
+				(uintmax_t)in->size);
+	if (in->ino == CK_JOURNAL_INO)
+		return; /* its own superblock counts; old ones are off by one */
 	if (in->type == CK_FT_REG && m->end_written > need)
 		ck_problem(c,
 				"pass1: inode %u: size %ju, but written to "
@@ -280,7 +295,7 @@ static void inode_blocks(struct ck *c, const struct ck_inode *in, bool acl)
 		if (c->err)
 			return;
 		if (in->type == CK_FT_LNK && !m.bad)
-			ck_symlink(c, in, b.first, m.mapped);
+			ck_symlink(c, in, b.first, m.end);
 	} else {
 		ck_device(c, in);
 	}

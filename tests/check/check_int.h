@@ -260,7 +260,7 @@ int ck_inode_read(struct ck *c, uint32_t ino, struct ck_inode *ret_in);
 /* check_special.c */
 bool ck_is_fast_symlink(const struct ck *c, const struct ck_inode *in);
 void ck_symlink(struct ck *c, const struct ck_inode *in, uint64_t pblk,
-		uint64_t mapped);
+		uint64_t end);
 void ck_device(struct ck *c, const struct ck_inode *in);
 void ck_reserved(struct ck *c, const struct ck_inode *in);
 void ck_resize_inode(struct ck *c, const struct ck_inode *in);

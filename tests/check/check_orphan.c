@@ -70,6 +70,9 @@ static void orphan_block(struct ck_map *m, uint64_t pblk)
 		if (crc != get_le32(tail + 4))
 			ck_problem(c, "orphan: block %ju: bad checksum",
 					(uintmax_t)pblk);
+	} else if (get_le32(tail + 4)) {
+		ck_problem(c, "orphan: block %ju: checksum without the feature",
+				(uintmax_t)pblk);
 	}
 	for (const uint8_t *e = p; e < tail; e += 4)
 		if (get_le32(e))

@@ -26,7 +26,7 @@ bool ck_is_fast_symlink(const struct ck *c, const struct ck_inode *in)
 			in->size < 60;
 }
 
-/* @pblk, @mapped: first block and number of blocks of a slow link. */
+/* @pblk: the first block of a slow link; @mapped: where its mapping ends. */
 void ck_symlink(struct ck *c, const struct ck_inode *in, uint64_t pblk,
 		uint64_t mapped)
 {
@@ -79,14 +79,22 @@ void ck_reserved(struct ck *c, const struct ck_inode *in)
 		.run = special_no_run,
 	};
 
-	if (!mode_ok)
+	if (!mode_ok ||
+			(in->ino == 1 &&
+					(in->links || in->acl || in->dtime ||
+							get_le16(in->raw + 2) ||
+							get_le16(in->raw +
+									0x18))))
 		ck_problem(c, "pass1: reserved inode %u: mode %#x", in->ino,
 				in->mode);
 	if (!special_any(special_iblock(in), 60) && in->blocks == 0 &&
-			in->size == 0)
+			in->size == 0 && in->acl == 0 && in->dtime == 0 &&
+			in->links == 0 && in->flags == 0)
 		return;
-	if (in->ino != 1 && in->ino != CK_BOOT_INO)
+	if (in->ino != 1 && (in->ino != CK_BOOT_INO || in->mode == 0)) {
 		ck_problem(c, "pass1: reserved inode %u: not empty", in->ino);
+		return;
+	}
 	ck_map_walk(&m);
 	if (!m.bad && in->blocks != m.nblocks << (c->bs_bits - 9))
 		ck_problem(c, "pass1: reserved inode %u: i_blocks is %ju",
@@ -135,10 +143,18 @@ void ck_resize_inode(struct ck *c, const struct ck_inode *in)
 	uint64_t nblocks = 1;
 	const uint8_t *p;
 
-	if (in->type != CK_FT_REG || in->links != 1 || in->acl ||
-			in->flags & CK_FL_EXTENTS)
+	if (in->type != CK_FT_REG || in->links != 1 || in->acl || in->dtime ||
+			in->flags &
+					(CK_FL_EXTENTS | CK_FL_INDEX |
+							CK_FL_INLINE |
+							CK_FL_IMAGIC))
 		ck_problem(c, "pass1: resize inode: mode %#x, %u links",
 				in->mode, in->links);
+	if (in->size != (12 + apb + (uint64_t)apb * apb) << c->bs_bits)
+		ck_problem(c, "pass1: resize inode: size %ju",
+				(uintmax_t)in->size);
+	if (in->size >> 31 && !ck_ro(c, CK_RO_LARGE_FILE))
+		ck_problem(c, "pass1: resize inode: size without large_file");
 	if (special_any(iblock, 52) || special_any(iblock + 56, 4))
 		ck_problem(c, "pass1: resize inode: maps other blocks");
 	if (dind == 0 && c->rsv_gdt == 0)
@@ -180,7 +196,7 @@ static void special_journal_v2(struct ck *c, const uint8_t *p)
 				incompat);
 	if ((incompat & 0x18) == 0x18)
 		ck_problem(c, "journal: checksum v2 and v3 together");
-	if (get_be32(p + 0x40) > 48)
+	if (get_be32(p + 0x40) > 1)
 		ck_problem(c, "journal: %u users", get_be32(p + 0x40));
 	if (!(incompat & 0x18))
 		return;
@@ -201,7 +217,8 @@ void ck_journal(struct ck *c, const struct ck_inode *in, const struct ck_map *m,
 	const uint8_t *p;
 
 	if (in->type != CK_FT_REG || in->links == 0 || m->mapped < 1024 ||
-			m->end != m->mapped) {
+			in->size >> c->bs_bits < 1024 ||
+			in->size & (c->bs - 1) || m->end != m->mapped) {
 		ck_problem(c, "journal: mode %#x, %u links, %ju of %ju blocks",
 				in->mode, in->links, (uintmax_t)m->mapped,
 				(uintmax_t)m->end);

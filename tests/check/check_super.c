@@ -5,6 +5,7 @@
 #include "check/check_int.h"
 
 #include <errno.h>
+#include <time.h>
 
 #define CK_COMPAT_KNOWN                                                        \
  (0x1u | 0x2u | 0x4u | 0x8u | 0x10u | 0x20u | 0x200u | 0x400u | 0x800u |       \
@@ -184,6 +185,12 @@ static void super_feature_sense(struct ck *c)
 			super_le32(c, 0xe0) != CK_JOURNAL_INO)
 		ck_problem(c, "super: journal is inode %u",
 				super_le32(c, 0xe0));
+	if (super_le32(c, 0xe4) | super_le32(c, 0xd0) | super_le32(c, 0xd4) |
+			super_le32(c, 0xd8) | super_le32(c, 0xdc))
+		ck_problem(c, "super: names an external journal");
+	if (!ck_compat(c, CK_COMPAT_HAS_JOURNAL) && super_le32(c, 0xe0))
+		ck_problem(c, "super: inode %u is no journal",
+				super_le32(c, 0xe0));
 	if (!ck_compat(c, CK_COMPAT_HAS_JOURNAL) &&
 			ck_incompat(c, CK_INCOMPAT_RECOVER))
 		ck_problem(c, "super: needs_recovery without a journal");
@@ -199,6 +206,8 @@ static void super_values(struct ck *c)
 	if (reserved > c->blocks / 2)
 		ck_problem(c, "super: %ju reserved blocks",
 				(uintmax_t)reserved);
+	if (super_le16(c, 0xfe) > 1024)
+		ck_problem(c, "super: descriptor size %u", super_le16(c, 0xfe));
 	if (super_le32(c, 0x24) != c->bpg)
 		ck_problem(c, "super: %u clusters per group",
 				super_le32(c, 0x24));
@@ -210,6 +219,15 @@ static void super_values(struct ck *c)
 					super_le16(c, 0x15e) > room))
 		ck_problem(c, "super: extra inode size %u/%u",
 				super_le16(c, 0x15c), super_le16(c, 0x15e));
+}
+
+/* e2fsck allows a day for clocks that disagree. */
+static void super_times(struct ck *c)
+{
+	uint64_t limit = (uint64_t)time(NULL) + 86400;
+
+	if (super_le32(c, 0x2c) > limit || super_le32(c, 0x30) > limit)
+		ck_problem(c, "super: mounted or written in the future");
 }
 
 static void super_state(struct ck *c)
@@ -230,6 +248,7 @@ int ck_super(struct ck *c)
 	super_csum(c);
 	super_feature_sense(c);
 	super_values(c);
+	super_times(c);
 	super_state(c);
 	return 0;
 }

@@ -41,12 +41,9 @@ static uint32_t xattr_hash(const uint8_t *e, const uint8_t *value, uint32_t len,
 			ch = (uint32_t)(int32_t)(int8_t)ch;
 		hash = (hash << 5 | hash >> 27) ^ ch;
 	}
-	for (uint32_t i = 0; i < len; i += 4) {
-		uint8_t word[4] = { 0 };
-
-		memcpy(word, value + i, len - i < 4 ? len - i : 4);
-		hash = (hash << 16 | hash >> 16) ^ get_le32(word);
-	}
+	/* Whole words: what pads the value counts. */
+	for (uint32_t i = 0; i < len; i += 4)
+		hash = (hash << 16 | hash >> 16) ^ get_le32(value + i);
 	return hash;
 }
 
@@ -60,10 +57,10 @@ static bool xattr_value(struct xattr_area *a, const uint8_t *e)
 		return xattr_bad(a, "value inode", get_le32(e + 4));
 	if (len > a->size || off > a->size - len)
 		return xattr_bad(a, "value outside", off);
-	end = (off + len + 3) & ~3u;
+	end = off + ((len + 3) & ~3u);
 	if (end > a->size)
 		return xattr_bad(a, "value outside", off);
-	if (a->block && len && off % 4)
+	if (len && off % 4)
 		return xattr_bad(a, "value not aligned", off);
 	if ((hash || a->block) &&
 			hash != xattr_hash(e, a->base + off, len, false) &&
@@ -107,7 +104,7 @@ static bool xattr_entries(struct xattr_area *a)
 			break;
 		if (off + 16 > a->size || off + 16 + e[0] > a->size)
 			return xattr_bad(a, "entry outside", off);
-		if (e[0] == 0 && e[1] != 2 && e[1] != 3)
+		if (e[1] == 0 || (e[0] == 0 && e[1] != 2 && e[1] != 3))
 			return xattr_bad(a, "without a name", off);
 		if (a->block && prev && !xattr_in_order(prev, e))
 			return xattr_bad(a, "order", off);
