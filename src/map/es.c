@@ -35,8 +35,8 @@ static int es_cmp(const struct es_run *a, const struct es_run *b)
 }
 
 /* RB_GENERATE_STATIC() needs a word that only BSD's cdefs.h has. */
-RB_GENERATE_INTERNAL(es_runs, es_run, node, es_cmp,
-		__attribute__((unused)) static)
+RB_GENERATE_INTERNAL(
+		es_runs, es_run, node, es_cmp, __attribute__((unused)) static)
 
 static uint64_t es_end(const struct es_run *r)
 {

@@ -7,6 +7,7 @@
  * Removing goes backwards, one contiguous run of one node at a time; a node
  * whose last pointer goes, goes with it (N2).
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/le.h"
@@ -230,9 +231,9 @@ static void ind_part_get(const struct mapping *m, const struct ind_path *p,
 	*ret_part = part;
 }
 
-/* Take the run out of the tree, and free it if @is_free. Puts the path. */
+/* Take the run out of the tree and free it. Puts the path. */
 static int ind_part_remove(struct handle *h, struct mapping *m,
-		struct ind_path *p, const struct ind_part *part, bool is_free)
+		struct ind_path *p, const struct ind_part *part)
 {
 	const unsigned keep = part->keep;
 	const uint32_t n = keep == p->n - 1 ? part->n : 1;
@@ -240,7 +241,7 @@ static int ind_part_remove(struct handle *h, struct mapping *m,
 
 	if (keep > 0)
 		ret = handle_get_write(h, p->buf[keep]);
-	if (ret == 0 && is_free && part->n > 0)
+	if (ret == 0 && part->n > 0)
 		ret = alloc_free(h, m->alloc,
 				(struct alloc_run){ .pblk = part->pblk,
 						.len = part->n },
@@ -297,7 +298,7 @@ static int ind_want_credits(struct handle *h, const struct mapping *m)
 
 /* Remove what ends at *@end, which @p leads to, or go back over a hole. */
 static int ind_remove_step(struct handle *h, struct mapping *m,
-		struct ind_path *p, lblk_t lblk, bool is_free, uint64_t *end)
+		struct ind_path *p, lblk_t lblk, uint64_t *end)
 {
 	const unsigned k = p->got - 1;
 	struct ind_part part = { 0 };
@@ -313,72 +314,139 @@ static int ind_remove_step(struct handle *h, struct mapping *m,
 		ind_path_put(p);
 		return 0;
 	}
-	ret = ind_part_remove(h, m, p, &part, is_free);
+	ret = ind_part_remove(h, m, p, &part);
 	if (ret == 0)
 		*end -= part.n;
 	return ret;
 }
 
-static int ind_remove_range(struct handle *h, struct mapping *m, lblk_t lblk,
-		uint64_t end, bool is_free, uint64_t *ret_end)
+int ind_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
+		uint64_t *ret_end)
 {
 	struct ind_path p;
 	int ret = 0;
 
 	end = min_u64(end, ind_max_blocks(m));
 	while (end > lblk && ret == 0) {
-		if (is_free)
-			ret = ind_want_credits(h, m);
+		ret = ind_want_credits(h, m);
 		if (ret == 0)
 			ret = ind_path_get(m, (lblk_t)(end - 1), &p);
 		if (ret == 0)
-			ret = ind_remove_step(h, m, &p, lblk, is_free, &end);
+			ret = ind_remove_step(h, m, &p, lblk, &end);
 	}
 	*ret_end = max_u64(end, lblk);
 	return ret == -EAGAIN ? 0 : ret;
 }
 
-int ind_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
-		uint64_t *ret_end)
+/* Drop the nodes without pointers that are on the way to [lblk, end). */
+static void ind_drop_empty(
+		struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end)
 {
-	return ind_remove_range(h, m, lblk, end, true, ret_end);
+	struct ind_path p;
+	int ret = 0;
+
+	while (end > lblk && ret == 0) {
+		if (ind_path_get(m, (lblk_t)(end - 1), &p) < 0)
+			return; /* it stays, and harms nobody */
+		if (ind_ptr(m, &p, p.got - 1, p.off[p.got - 1]) != 0) {
+			ind_path_put(&p);
+			end--;
+		} else {
+			ret = ind_remove_step(h, m, &p, lblk, &end);
+		}
+	}
 }
 
 /* ---- insert ---- */
 
+/* Pointers from the plan's on, in its node, for a run of which @left are
+ * still to do. */
+static uint32_t ind_plan_want(const struct ind_plan *plan, uint32_t left)
+{
+	const struct ind_path *p = &plan->path;
+
+	return min_of(ind_slots(plan->m, p, p->n - 1) - p->off[p->n - 1], left);
+}
+
+/* See to it that all nodes that [lblk, lblk + len) needs are there, empty if
+ * need be: the mapping stays what it was. Counts the lowest ones. */
+static int ind_make_nodes(struct handle *h, struct mapping *m, lblk_t lblk,
+		uint32_t len, uint32_t aflags, uint32_t *ret_n)
+{
+	struct ind_plan plan;
+	pblk_t goal = ind_goal(m, lblk);
+	uint32_t n = 0;
+	int ret = 0;
+
+	for (uint32_t done = 0; done < len && ret == 0; n++) {
+		ret = ind_plan_prepare(&plan, h, m, lblk + done, goal, aflags);
+		if (ret < 0)
+			return ret;
+		done += ind_plan_want(&plan, len - done);
+		if (plan.fresh_from < plan.path.n) {
+			goal = plan.path.buf[plan.path.n - 1]->pblk + 1;
+			ret = ind_plan_commit(&plan, 0, 0);
+		} else {
+			ind_path_put(&plan.path);
+		}
+	}
+	*ret_n = n;
+	return ret;
+}
+
+/* Make @n plans for the nodes of @run, which are all there. */
+static int ind_plans_prepare(struct ind_plan *plans, uint32_t n,
+		struct handle *h, struct mapping *m, const struct map_run *run)
+{
+	uint32_t done = 0, i, want;
+	int ret = 0;
+
+	for (i = 0; i < n; i++) {
+		ret = ind_plan_prepare(&plans[i], h, m, run->lblk + done, 0, 0);
+		if (ret < 0)
+			break;
+		want = ind_plan_want(&plans[i], run->len - done);
+		if (ind_plan_room(&plans[i], want) < want) {
+			ret = -EEXIST;
+			i++;
+			break;
+		}
+		done += want;
+	}
+	while (ret < 0 && i-- > 0)
+		ind_plan_cancel(&plans[i]);
+	return ret;
+}
+
 int ind_insert(struct handle *h, struct mapping *m, const struct map_run *run,
 		uint32_t aflags)
 {
-	struct ind_plan plan;
-	uint32_t done = 0;
-	uint64_t end;
-	int ret = 0;
+	struct ind_plan *plans = NULL;
+	uint32_t n, done = 0, want;
+	int ret, err;
 
-	while (done < run->len) {
-		const lblk_t lblk = run->lblk + done;
-		uint32_t n, room;
+	/* Nodes first, then everything made writable, then the pointers. */
+	ret = ind_make_nodes(h, m, run->lblk, run->len, aflags, &n);
+	if (ret < 0)
+		goto out_nodes;
+	plans = calloc(n, sizeof(*plans));
+	ret = plans ? ind_plans_prepare(plans, n, h, m, run) : -ENOMEM;
+	if (ret < 0)
+		goto out_nodes;
 
-		ret = ind_plan_prepare(&plan, h, m, lblk,
-				done ? run->pblk : ind_goal(m, lblk), aflags);
-		if (ret < 0)
-			break;
-		n = ind_slots(m, &plan.path, plan.path.n - 1) -
-				plan.path.off[plan.path.n - 1];
-		n = min_of(n, run->len - done);
-		room = ind_plan_room(&plan, n);
-		if (room < n) {
-			ind_plan_cancel(&plan);
-			ret = -EEXIST;
-			break;
-		}
-		ret = ind_plan_commit(&plan, run->pblk + done, n);
-		done += n;
-		if (ret < 0)
-			break;
+	for (uint32_t i = 0; i < n; i++) {
+		want = ind_plan_want(&plans[i], run->len - done);
+		err = ind_plan_commit(&plans[i], run->pblk + done, want);
+		if (ret == 0)
+			ret = err;
+		done += want;
 	}
-	if (ret < 0 && done > 0)
-		(void)ind_remove_range(h, m, run->lblk,
-				(uint64_t)run->lblk + done, false, &end);
+	free(plans);
+	return ret;
+out_nodes:
+	free(plans);
+	/* The range is as it was: only nodes without pointers go. */
+	ind_drop_empty(h, m, run->lblk, (uint64_t)run->lblk + run->len);
 	return ret;
 }
 

@@ -375,6 +375,9 @@ int map_insert(struct handle *h, struct mapping *m, lblk_t lblk, pblk_t pblk,
 		ret = map_changed(h, m);
 	} else {
 		map_forget_locked(m, lblk, end);
+		/* A block tree may have come to nodes that are still empty. */
+		if (!m->is_extents)
+			(void)map_changed(h, m);
 	}
 	rwsem_write_unlock(&m->lock);
 	return ret;
