@@ -125,8 +125,7 @@ void alloc_pa_release(struct alloc *a, struct alloc_pa *pa)
 	old = (struct alloc_run){ pa->pblk, pa->len };
 	pa_set_locked(a, pa, 0, 0, 0);
 	mutex_unlock(&a->pa_lock);
-	if (old.len != 0)
-		balloc_give(a, old);
+	alloc_rsv_release(a, old);
 }
 
 bool prealloc_reclaim(struct alloc *a)
