@@ -137,12 +137,13 @@ static bool is_spent(struct explorer *x)
 {
 	struct explore_report *rep = x->report;
 
-	if (x->opts.max_states && rep->judged >= x->opts.max_states)
-		rep->is_truncated = true;
-	else if (x->opts.max_seconds > 0 && ++x->clock_skip % 16 == 0 &&
+	bool is_full = x->opts.max_states && rep->judged >= x->opts.max_states;
+	/* The clock is read only now and then. */
+	bool is_late = x->opts.max_seconds > 0 && ++x->clock_skip % 16 == 0 &&
 			(double)(time_now_ns() - x->start) / 1e9 >
-					x->opts.max_seconds)
-		rep->is_truncated = true;
+					x->opts.max_seconds;
+
+	rep->is_truncated |= is_full || is_late;
 	x->is_over |= rep->is_truncated;
 	return rep->is_truncated;
 }

@@ -64,23 +64,19 @@ void explorer_enum_fini(struct explorer *x)
 
 static void name_pattern(const struct xname *n, char *buf, size_t size)
 {
-	switch (n->pattern) {
-	case 'e':
-	case 'o':
+	if (n->pattern == 'e' || n->pattern == 'o')
 		snprintf(buf, size, "%c", n->pattern);
-		break;
-	case 'x':
-	case 'r':
+	else if (n->pattern == 'x' || n->pattern == 'r')
 		snprintf(buf, size, "%c%" PRIx64, n->pattern, n->b);
-		break;
-	default:
+	else
 		snprintf(buf, size, "%c%" PRIu64, n->pattern, n->b);
-	}
 }
 
 void explorer_name(const struct explorer *x, const struct xname *n, char *buf,
 		size_t size)
 {
+	bool is_bare = n->mode == 'P' ||
+			((n->form == 'k' || n->form == 'd') && n->a == NONE);
 	char pattern[32];
 	int len;
 
@@ -91,7 +87,7 @@ void explorer_name(const struct explorer *x, const struct xname *n, char *buf,
 		name_pattern(n, pattern, sizeof(pattern));
 		snprintf(buf, size, "%" PRIu64 ":%s:%c", n->a, pattern,
 				n->form);
-	} else if (n->mode == 'P') {
+	} else if (is_bare) {
 		snprintf(buf, size, "%c", n->form);
 	} else if (n->mode == 'G') {
 		snprintf(buf, size, "all");
@@ -101,8 +97,6 @@ void explorer_name(const struct explorer *x, const struct xname *n, char *buf,
 		snprintf(buf, size, "c%" PRIu64, n->a);
 	} else if (n->form == 'm' || n->form == 'r') {
 		snprintf(buf, size, "%c%" PRIx64, n->form, n->a);
-	} else if (n->a == NONE) {
-		snprintf(buf, size, "%c", n->form);
 	} else if (n->b == NONE) {
 		snprintf(buf, size, "%c%" PRIu64, n->form, n->a);
 	} else {
@@ -185,6 +179,24 @@ static int subset_pair(
 	return explorer_emit(x, EXPLORE_SUBSET, &c, &name);
 }
 
+static int subset_random_pairs(struct explorer *x, enum xpick rest)
+{
+	uint64_t n = x->m->nv;
+	uint64_t k;
+	int ret = 0;
+
+	if (n < 2)
+		return 0;
+	for (k = 0; k < x->opts.random && ret == 0 && !x->is_over; k++) {
+		uint64_t r = seed_at(x, k << 8 | rest);
+		uint64_t i = (r & UINT32_MAX) % n;
+		uint64_t j = (i + 1 + (r >> 32) % (n - 1)) % n;
+
+		ret = subset_pair(x, rest, min_u64(i, j), max_u64(i, j));
+	}
+	return ret;
+}
+
 static int subset_pairs(struct explorer *x, enum xpick rest)
 {
 	uint64_t n = x->m->nv;
@@ -195,15 +207,11 @@ static int subset_pairs(struct explorer *x, enum xpick rest)
 	ret = subset_pair(x, rest, NONE, NONE);
 	for (i = 0; i < n && ret == 0 && !x->is_over; i++)
 		ret = subset_pair(x, rest, i, NONE);
-	for (i = 0; i < n && n <= x->opts.pair_max; i++)
+	if (n > x->opts.pair_max)
+		return ret == 0 ? subset_random_pairs(x, rest) : ret;
+	for (i = 0; i < n; i++)
 		for (j = i + 1; j < n && ret == 0 && !x->is_over; j++)
 			ret = subset_pair(x, rest, i, j);
-	for (i = 0; i < x->opts.random && n > x->opts.pair_max; i++) {
-		uint64_t r = seed_at(x, i << 8 | rest);
-
-		if (ret == 0 && !x->is_over)
-			ret = subset_pair(x, rest, r % (n - 1), n - 1);
-	}
 	return ret;
 }
 
@@ -429,53 +437,72 @@ static int pair_cmp(const void *pa, const void *pb)
 	return a->i < b->i ? -1 : a->i > b->i;
 }
 
+struct pair_scan {
+	uint64_t once; /* stamps */
+	uint64_t twice;
+	struct pair *pairs;
+	uint64_t n;
+};
+
+static void scan_mark(struct pair_scan *p, struct xslot *slot, uint64_t lba,
+		uint64_t i)
+{
+	bool is_seen = slot->stamp == p->once || slot->stamp == p->twice;
+
+	slot->stamp = is_seen ? p->twice : p->once;
+}
+
+static void scan_count(struct pair_scan *p, struct xslot *slot, uint64_t lba,
+		uint64_t i)
+{
+	p->n += slot->stamp == p->twice;
+}
+
+static void scan_take(struct pair_scan *p, struct xslot *slot, uint64_t lba,
+		uint64_t i)
+{
+	if (slot->stamp == p->twice)
+		p->pairs[p->n++] = (struct pair){ slot, lba, i };
+}
+
+static void scan(struct explorer *x, struct pair_scan *p,
+		void (*fn)(struct pair_scan *p, struct xslot *slot,
+				uint64_t lba, uint64_t i))
+{
+	uint64_t i;
+	uint32_t k;
+
+	for (i = 0; i < x->m->nv; i++) {
+		const struct xwrite *w = x->m->v[i];
+
+		for (k = 0; k < w->nsect; k++)
+			if (xm_is_live(w, k))
+				fn(p, w->slot[k],
+						w->ent->pos / x->m->sector + k,
+						i);
+	}
+}
+
 /* Sectors that two writes of V reach, one pair for each of the two. */
 static int find_pairs(
 		struct explorer *x, struct pair **ret_pairs, uint64_t *ret_n)
 {
-	struct xmodel *m = x->m;
-	uint64_t once = ++m->serial;
-	uint64_t twice = ++m->serial;
-	struct pair *pairs = NULL;
-	uint64_t n = 0;
-	uint64_t i;
-	uint32_t k;
-	int round;
+	struct pair_scan p = { 0 };
 
-	for (round = 0; round < 3; round++) {
-		for (i = 0; i < m->nv; i++) {
-			struct xwrite *w = m->v[i];
-
-			for (k = 0; k < w->nsect; k++) {
-				struct xslot *s = w->slot[k];
-
-				if (!xm_is_live(w, k))
-					continue;
-				if (round == 0)
-					s->stamp = s->stamp == once || s->stamp == twice
-							? twice
-							: once;
-				else if (s->stamp == twice && round == 1)
-					n++;
-				else if (s->stamp == twice)
-					pairs[n++] = (struct pair){ s,
-						w->ent->pos / m->sector + k,
-						i };
-			}
-		}
-		if (round == 1 && n == 0)
-			break;
-		if (round == 1) {
-			pairs = calloc(n, sizeof(*pairs));
-			if (!pairs)
-				return -ENOMEM;
-			n = 0;
-		}
+	p.once = ++x->m->serial;
+	p.twice = ++x->m->serial;
+	scan(x, &p, scan_mark);
+	scan(x, &p, scan_count);
+	if (p.n > 0) {
+		p.pairs = calloc(p.n, sizeof(*p.pairs));
+		if (!p.pairs)
+			return -ENOMEM;
+		p.n = 0;
+		scan(x, &p, scan_take);
+		qsort(p.pairs, p.n, sizeof(*p.pairs), pair_cmp);
 	}
-	if (n > 0)
-		qsort(pairs, n, sizeof(*pairs), pair_cmp);
-	*ret_pairs = pairs;
-	*ret_n = n;
+	*ret_pairs = p.pairs;
+	*ret_n = p.n;
 	return 0;
 }
 
@@ -485,28 +512,48 @@ static bool same_writers(const struct xplace *p, const struct xplace *q)
 			memcmp(p->w, q->w, p->nw * sizeof(p->w[0])) == 0;
 }
 
+static int place_new(struct explorer *x, const struct xplace *p)
+{
+	struct xplace *places;
+	uint64_t cap;
+
+	if (x->nplaces == x->places_cap) {
+		cap = x->places_cap ? 2 * x->places_cap : 16;
+		places = reallocarray(x->places, cap, sizeof(*places));
+		if (!places)
+			return -ENOMEM;
+		x->places = places;
+		x->places_cap = cap;
+	}
+	x->places[x->nplaces++] = *p;
+	return 0;
+}
+
+static bool continues_last(const struct explorer *x, const struct xplace *p)
+{
+	const struct xplace *last;
+
+	if (x->nplaces == 0)
+		return false;
+	last = &x->places[x->nplaces - 1];
+	return last->lba + last->nslots == p->lba && same_writers(last, p);
+}
+
 /* Append the one-sector place @p, or join it to the one before. */
 static int place_add(
 		struct explorer *x, const struct xplace *p, struct xslot *slot)
 {
-	struct xplace *last = x->nplaces ? &x->places[x->nplaces - 1] : NULL;
-	struct xplace *places;
+	struct xplace *last;
 	struct xslot **slots;
 	uint64_t cap;
+	int ret;
 
-	if (!last || last->lba + last->nslots != p->lba ||
-			!same_writers(last, p)) {
-		if (x->nplaces == x->places_cap) {
-			cap = x->places_cap ? 2 * x->places_cap : 16;
-			places = reallocarray(x->places, cap, sizeof(*places));
-			if (!places)
-				return -ENOMEM;
-			x->places = places;
-			x->places_cap = cap;
-		}
-		last = &x->places[x->nplaces++];
-		*last = *p;
+	if (!continues_last(x, p)) {
+		ret = place_new(x, p);
+		if (ret < 0)
+			return ret;
 	}
+	last = &x->places[x->nplaces - 1];
 	if (last->nslots == last->cap) {
 		cap = last->cap ? 2 * last->cap : 8;
 		slots = reallocarray(last->slots, cap, sizeof(struct xslot *));
