@@ -211,6 +211,12 @@ static void inode_dir(struct ck *c, const struct ck_inode *in,
 {
 	const struct inode_blocks *b = m->arg;
 
+	c->grp_dirs[(in->ino - 1) / c->ipg]++;
+	if (in->links == 0) {
+		/* An orphan: cut to nothing, its blocks still to be freed. */
+		c->ndblks = first;
+		return;
+	}
 	if (b->hole || b->unwritten)
 		ck_problem(c, "pass1: directory %u: %s block", in->ino,
 				b->hole ? "missing" : "unwritten");
@@ -228,7 +234,6 @@ static void inode_dir(struct ck *c, const struct ck_inode *in,
 		.index = (in->flags & CK_FL_INDEX) &&
 				ck_compat(c, CK_COMPAT_DIR_INDEX),
 	};
-	c->grp_dirs[(in->ino - 1) / c->ipg]++;
 	c->rep->dirs++;
 }
 

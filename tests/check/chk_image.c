@@ -76,7 +76,7 @@ static int image_holes(const char *dir)
 static int image_extras(struct chk_image *im)
 {
 	int ret = chk_run("cd %s; { echo 'cd /d'; echo 'mknod chr c 1 3';"
-			  "echo 'mknod blk b 8 300';"
+			  "echo 'mknod blk b 8 200';"
 			  "echo 'ea_set hello user.one first';"
 			  "echo 'ea_set hello user.two second';"
 			  "echo 'ea_set /big/long -f t/many.txt user.big';"
