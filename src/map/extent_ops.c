@@ -229,7 +229,7 @@ static int ext_convert_one(struct handle *h, struct mapping *m, lblk_t lblk,
 		uint64_t *ret_next)
 {
 	struct ext_recs recs = { 0 };
-	struct dext_leaf e, part;
+	struct dext_leaf e = { 0 }, part;
 	struct ext_around a;
 	struct ext_path path;
 	int ret;
@@ -307,7 +307,7 @@ int ext_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len,
 {
 	const uint64_t end = (uint64_t)lblk + len;
 	uint64_t next = lblk;
-	uint32_t n;
+	uint32_t n = 0;
 	int ret;
 
 	ret = ext_count_other(m, lblk, end, to_unwritten, &n);
