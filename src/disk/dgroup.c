@@ -107,7 +107,16 @@ static uint16_t dgroup_csum(
 	uint8_t num[4];
 
 	put_le32(num, grp);
-	if (geo_has_csum(geo)) {
+	if (geo_has_csum(geo) && geo->desc_size <= DGROUP_SIZE_64) {
+		/* In one piece: a mount sums a hundred thousand of them. */
+		uint8_t all[sizeof(num) + DGROUP_SIZE_64];
+
+		memcpy(all, num, sizeof(num));
+		memcpy(all + sizeof(num), raw, geo->desc_size);
+		memset(all + sizeof(num) + OFF_CSUM, 0, sizeof(zero));
+		return (uint16_t)crc32c(geo->csum_seed, all,
+				sizeof(num) + geo->desc_size);
+	} else if (geo_has_csum(geo)) {
 		uint32_t c = crc32c(geo->csum_seed, num, sizeof(num));
 
 		c = crc32c(c, raw, OFF_CSUM);
