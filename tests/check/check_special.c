@@ -26,22 +26,22 @@ bool ck_is_fast_symlink(const struct ck *c, const struct ck_inode *in)
 			in->size < 60;
 }
 
-/* @pblk: the first block of a slow link; @mapped: where its mapping ends. */
+/* @pblk: the first block of a slow link; @end: where its mapping ends. */
 void ck_symlink(struct ck *c, const struct ck_inode *in, uint64_t pblk,
-		uint64_t mapped)
+		uint64_t end)
 {
 	const uint8_t *p = special_iblock(in);
 	size_t room = 60;
 
-	if (mapped) {
+	if (end) {
 		p = ck_block(c, pblk, CK_SLOT_DATA);
 		if (!p)
 			return;
 		room = c->bs;
 	}
-	if (mapped > 1 || (mapped == 0 && !ck_is_fast_symlink(c, in)))
+	if (end > 1 || (end == 0 && !ck_is_fast_symlink(c, in)))
 		ck_problem(c, "pass1: symlink %u: %ju blocks", in->ino,
-				(uintmax_t)mapped);
+				(uintmax_t)end);
 	else if (in->size == 0 || in->size >= room ||
 			strnlen((const char *)p, room) != in->size)
 		ck_problem(c, "pass1: symlink %u: size %ju is not its length",

@@ -90,11 +90,9 @@ static bool xattr_in_order(const uint8_t *a, const uint8_t *b)
 
 static bool xattr_entries(struct xattr_area *a)
 {
-	uint32_t val[CK_XATTR_MAX_VALS][2];
 	const uint8_t *prev = NULL;
 	uint32_t off = a->first;
 
-	a->val = val;
 	for (;;) {
 		const uint8_t *e = a->base + off;
 
@@ -120,6 +118,15 @@ static bool xattr_entries(struct xattr_area *a)
 	return true;
 }
 
+static void xattr_check(struct xattr_area *a)
+{
+	uint32_t val[CK_XATTR_MAX_VALS][2];
+
+	a->val = val;
+	xattr_entries(a);
+	a->val = NULL;
+}
+
 /* Offsets in the inode count from the first entry. */
 int ck_xattr_inode(struct ck *c, const struct ck_inode *in)
 {
@@ -134,7 +141,7 @@ int ck_xattr_inode(struct ck *c, const struct ck_inode *in)
 		return 0;
 	a.base = in->raw + at + 4;
 	a.size = c->isize - at - 4;
-	xattr_entries(&a);
+	xattr_check(&a);
 	return 0;
 }
 
@@ -194,7 +201,7 @@ static void xattr_block_check(
 		if (crc != get_le32(p + 16))
 			xattr_bad(&a, "block checksum", crc);
 	}
-	xattr_entries(&a);
+	xattr_check(&a);
 	ck_canary(c, in->acl, p, c->bs, "attribute block", in->ino);
 }
 

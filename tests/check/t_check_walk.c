@@ -198,7 +198,7 @@ static void plant(struct chk_image *im, uint64_t pos, const char *what)
 static void plant_all(struct chk_image *im)
 {
 	uint32_t bs = chk_block_size(im), ino;
-	struct check_run run;
+	struct check_run run = { 0 };
 	uint64_t pos;
 
 	check_lookup(&im->dev, "/big/long", &ino);
