@@ -126,10 +126,72 @@ static int env_precommit(void *ctx, struct handle *h)
 	return ret;
 }
 
+/* Where the journal's blocks are, as debugfs lists them. */
+static void env_find_log(struct env *e)
+{
+	char cmd[128];
+	unsigned long long b;
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd), "debugfs -R 'blocks <8>' %s 2>/dev/null",
+			e->path);
+	e->nruns = 0;
+	f = popen(cmd, "r");
+	assert_non_null(f);
+	while (fscanf(f, "%llu", &b) == 1) {
+		struct journal_run *r;
+
+		r = e->nruns > 0 ? &e->runs[e->nruns - 1] : NULL;
+		if (r != NULL && r->pblk + r->len == b) {
+			r->len++;
+			continue;
+		}
+		e->runs = reallocarray(e->runs, e->nruns + 1, sizeof(*e->runs));
+		assert_non_null(e->runs);
+		e->runs[e->nruns++] = (struct journal_run){ b, 1 };
+	}
+	assert_int_equal(pclose(f), 0);
+	assert_true(e->nruns > 0);
+}
+
+static void env_open_journal(struct env *e)
+{
+	struct journal_params jp = { .dev = e->dev,
+		.cache = e->cache,
+		.log = &e->log,
+		.block_size = e->geo.block_size,
+		.fs_blocks = e->geo.blocks,
+		.uuid = e->sb.uuid,
+		.precommit = env_precommit,
+		.precommit_credits = 1,
+		.want_csum_v3 = geo_has_csum(&e->geo),
+		.want_64bit = geo_is_64bit(&e->geo),
+		.ctx = e };
+	bool dirty;
+
+	if (e->use_log) {
+		env_find_log(e);
+		jp.runs = e->runs;
+		jp.nruns = e->nruns;
+		assert_int_equal(journal_load(&jp, &e->journal, &dirty), 0);
+		assert_false(dirty);
+	} else {
+		assert_int_equal(journal_open_none(&jp, &e->journal), 0);
+	}
+	assert_int_equal(journal_start(e->journal), 0);
+}
+
+void env_use_log(struct env *e)
+{
+	env_close(e);
+	e->use_log = true;
+	env_open(e);
+	assert_int_equal(e->load, 0);
+}
+
 void env_open(struct env *e)
 {
 	uint8_t raw[DSUPER_SIZE];
-	struct journal_params jp = { 0 };
 	struct alloc_params ap = { 0 };
 
 	assert_int_equal(bdev_file_open(e->path, NULL, &e->dev), 0);
@@ -142,17 +204,7 @@ void env_open(struct env *e)
 	assert_int_equal(buf_cache_new(e->dev, e->geo.block_size, e->geo.blocks,
 					 16 << 20, &e->log, &e->cache),
 			0);
-	jp = (struct journal_params){ .dev = e->dev,
-		.cache = e->cache,
-		.log = &e->log,
-		.block_size = e->geo.block_size,
-		.fs_blocks = e->geo.blocks,
-		.uuid = e->sb.uuid,
-		.precommit = env_precommit,
-		.precommit_credits = 1,
-		.ctx = e };
-	assert_int_equal(journal_open_none(&jp, &e->journal), 0);
-	assert_int_equal(journal_start(e->journal), 0);
+	env_open_journal(e);
 	ap = (struct alloc_params){ .geo = &e->geo,
 		.cache = e->cache,
 		.journal = e->journal,
@@ -163,6 +215,10 @@ void env_open(struct env *e)
 		.read_only = e->read_only };
 	assert_int_equal(alloc_open(&ap, &e->alloc), 0);
 	e->load = alloc_load(e->alloc);
+	for (uint32_t i = 0; i < e->nruns && e->use_log; i++)
+		assert_int_equal(alloc_add_system(e->alloc, e->runs[i].pblk,
+						 e->runs[i].len),
+				0);
 }
 
 void env_sync(struct env *e)
@@ -175,6 +231,15 @@ void env_close(struct env *e)
 	env_sync(e);
 	alloc_close(e->alloc);
 	assert_int_equal(journal_close(e->journal), 0);
+	buf_cache_free(e->cache);
+	assert_int_equal(bdev_close(e->dev), 0);
+	log_fini(&e->log);
+}
+
+void env_kill(struct env *e)
+{
+	alloc_close(e->alloc);
+	journal_free(e->journal);
 	buf_cache_free(e->cache);
 	assert_int_equal(bdev_close(e->dev), 0);
 	log_fini(&e->log);
@@ -197,6 +262,7 @@ void env_drop(struct env *e)
 {
 	char name[80];
 
+	free(e->runs);
 	snprintf(name, sizeof(name), "%s.fsck", e->path);
 	unlink(name);
 	assert_int_equal(unlink(e->path), 0);
@@ -223,7 +289,10 @@ static uint8_t *env_dump(
 
 	assert_non_null(used);
 	memset(used, 1, n);
-	env_sync(e);
+	if (e->use_log)
+		assert_int_equal(journal_flush(e->journal), 0);
+	else
+		env_sync(e);
 	snprintf(cmd, sizeof(cmd), "dumpe2fs %s 2>&1", e->path);
 	f = popen(cmd, "r");
 	assert_non_null(f);

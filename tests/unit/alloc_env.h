@@ -7,7 +7,8 @@
  *	env_reopen(&e);			sync, close, open
  *	env_fsck(&e);			sync, close, e2fsck -fn must be content
  *
- * The image is a file, the journal that without a log.
+ * The image is a file; the journal is that without a log, or after env_use_log()
+ * the image's own.
  */
 #ifndef UEXT4_TESTS_ALLOC_ENV_H
 #define UEXT4_TESTS_ALLOC_ENV_H
@@ -45,6 +46,9 @@ struct env {
 	struct dsuper sb;
 	char said[512]; /* the last message */
 	bool read_only;
+	bool use_log;
+	struct journal_run *runs; /* of the log, in use_log mode */
+	uint32_t nruns;
 	int load; /* what alloc_load() said */
 };
 
@@ -56,6 +60,10 @@ void env_make(struct env *e, const struct env_profile *p);
 /* Open what stands at e->path; e->load tells the outcome. */
 void env_open(struct env *e);
 void env_close(struct env *e);
+/* Go on with the journal of the image (closes and opens). */
+void env_use_log(struct env *e);
+/* Close after an abort: nothing more is written. */
+void env_kill(struct env *e);
 void env_reopen(struct env *e);
 void env_fsck(struct env *e);
 /* Remove the image (closed). */

@@ -115,17 +115,26 @@ static void check_model(struct env *e, const uint8_t *model)
 	alloc_stat(e->alloc, &st);
 	assert_int_equal(st.free_blocks, nfree);
 	assert_int_equal(st.avail_blocks, nfree);
+	assert_int_equal(alloc_pending(e->alloc), 0);
 	free(used);
 }
 
-static void walk_profile(const struct env_profile *p, unsigned seed)
+static void walk_profile(
+		const struct env_profile *p, unsigned seed, bool use_log)
 {
 	static struct have have;
 	struct env e;
 	uint8_t *model;
 
-	print_message("%s, seed %u\n", p->name, seed);
+	print_message("%s%s, seed %u\n", p->name, use_log ? ", log" : "", seed);
 	env_make(&e, p);
+	if (use_log && e.geo.journal_inum == 0) {
+		env_close(&e);
+		env_drop(&e);
+		return;
+	}
+	if (use_log)
+		env_use_log(&e);
 	have.n = 0;
 	model = env_used_blocks(&e);
 	for (int round = 0; round < 3; round++) {
@@ -152,7 +161,14 @@ static void bitmaps_are_what_was_allocated_and_freed(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < env_nprofiles; i++)
-		walk_profile(&env_profiles[i], 100 + (unsigned)i);
+		walk_profile(&env_profiles[i], 100 + (unsigned)i, false);
+}
+
+static void the_same_through_a_log(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < env_nprofiles; i++)
+		walk_profile(&env_profiles[i], 300 + (unsigned)i, true);
 }
 
 /* ---- filling up ---- */
@@ -304,6 +320,80 @@ static void freed_blocks_wait_for_their_handle(void **state)
 	env_drop(&e);
 }
 
+/* With a log: not before the commit, whatever handles end meanwhile; and
+ * DIO-SPEC M5: after the commit there is no transient -ENOSPC. */
+static void freed_blocks_wait_for_the_commit(void **state)
+{
+	static const struct env_profile p = { "log", "-t ext4 -b 1024 -m 0", 40,
+		false };
+	struct alloc_req req = { .len = 8000, .flags = ALLOC_F_EXACT };
+	struct alloc_run run, again;
+	struct alloc_stat st;
+	struct handle *h;
+	struct env e;
+
+	(void)state;
+	env_make(&e, &p);
+	env_use_log(&e);
+	env_start(&e, 8, &h);
+	assert_int_equal(alloc_blocks(h, e.alloc, &req, &run), 0);
+	env_stop(h);
+	env_sync(&e);
+	alloc_stat(e.alloc, &st);
+	assert_int_equal(alloc_claim(e.alloc, st.free_blocks, 0), 0);
+
+	env_start(&e, 8, &h);
+	for (uint32_t i = 0; i < 8000; i += 1000)
+		assert_int_equal(alloc_free(h, e.alloc,
+						 (struct alloc_run){
+								 run.pblk + i,
+								 1000 },
+						 ALLOC_F_METADATA),
+				0);
+	env_stop(h);
+	assert_int_equal(alloc_pending(e.alloc), 8000);
+	assert_int_equal(alloc_reserve(e.alloc, &req, &again), -ENOSPC);
+	env_sync(&e);
+	assert_int_equal(alloc_pending(e.alloc), 0);
+	assert_int_equal(alloc_reserve(e.alloc, &req, &again), 0);
+	assert_int_equal(again.pblk, run.pblk);
+	alloc_rsv_release(e.alloc, again);
+	alloc_unclaim(e.alloc, st.free_blocks);
+	env_fsck(&e);
+	env_drop(&e);
+}
+
+static void after_an_abort_freed_blocks_stay_busy(void **state)
+{
+	static const struct env_profile p = { "log", "-t ext4 -b 1024 -m 0", 40,
+		false };
+	struct alloc_req req = { .len = 100 };
+	struct alloc_run run, again;
+	struct handle *h;
+	struct env e;
+
+	(void)state;
+	env_make(&e, &p);
+	env_use_log(&e);
+	env_start(&e, 8, &h);
+	assert_int_equal(alloc_blocks(h, e.alloc, &req, &run), 0);
+	env_stop(h);
+	env_sync(&e);
+	env_start(&e, 8, &h);
+	assert_int_equal(alloc_free(h, e.alloc, run, 0), 0);
+	journal_abort(e.journal, -EIO, false);
+	assert_int_equal(alloc_blocks(h, e.alloc, &req, &again), -EROFS);
+	assert_int_equal(alloc_free(h, e.alloc, run, 0), -EROFS);
+	assert_int_equal(handle_stop(h), -EROFS);
+	assert_int_equal(alloc_pending(e.alloc), 100);
+	req.goal = run.pblk;
+	assert_int_equal(alloc_reserve(e.alloc, &req, &again), 0);
+	assert_int_not_equal(again.pblk, run.pblk);
+	alloc_rsv_release(e.alloc, again);
+	env_kill(&e);
+	env_drop(&e);
+}
+
 static void wrong_frees_are_refused(void **state)
 {
 	struct alloc_req req = { .len = 10 };
@@ -409,19 +499,22 @@ static void *worker_run(void *arg)
 			abort();
 		if (alloc_claim(e->alloc, 5, 0) == 0)
 			alloc_unclaim(e->alloc, 5);
+		if (i % 50 == 0 && journal_sync(e->journal) != 0)
+			abort();
 	}
 	return NULL;
 }
 
-static void threads_never_share_a_block(void **state)
+static void check_threads(const struct env_profile *p, bool use_log)
 {
 	static struct worker w[NTHREADS];
 	pthread_t th[NTHREADS];
 	uint8_t *model, *own;
 	struct env e;
 
-	(void)state;
-	env_make(&e, &small);
+	env_make(&e, p);
+	if (use_log)
+		env_use_log(&e);
 	model = env_used_blocks(&e);
 	own = calloc(1, e.geo.blocks);
 	for (unsigned i = 0; i < NTHREADS; i++) {
@@ -446,14 +539,27 @@ static void threads_never_share_a_block(void **state)
 	free(model);
 }
 
+static void threads_never_share_a_block(void **state)
+{
+	static const struct env_profile log = { "log",
+		"-t ext4 -b 1024 -O metadata_csum -m 0", 50, false };
+
+	(void)state;
+	check_threads(&small, false);
+	check_threads(&log, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bitmaps_are_what_was_allocated_and_freed),
+		cmocka_unit_test(the_same_through_a_log),
 		cmocka_unit_test(every_block_can_be_had_and_only_once),
 		cmocka_unit_test(a_claim_is_always_met),
 		cmocka_unit_test(a_reservation_is_not_on_disk),
 		cmocka_unit_test(freed_blocks_wait_for_their_handle),
+		cmocka_unit_test(freed_blocks_wait_for_the_commit),
+		cmocka_unit_test(after_an_abort_freed_blocks_stay_busy),
 		cmocka_unit_test(wrong_frees_are_refused),
 		cmocka_unit_test(small_files_lie_tight),
 		cmocka_unit_test(threads_never_share_a_block),

@@ -60,7 +60,8 @@ static void check_model(struct env *e, const uint8_t *model)
 
 #define HAVE_MAX 3000u
 
-static void walk_profile(const struct env_profile *p, unsigned seed)
+static void walk_profile(
+		const struct env_profile *p, unsigned seed, bool use_log)
 {
 	static inum_t have[HAVE_MAX];
 	static bool dirs[HAVE_MAX];
@@ -71,6 +72,8 @@ static void walk_profile(const struct env_profile *p, unsigned seed)
 
 	print_message("%s, seed %u\n", p->name, seed);
 	env_make(&e, p);
+	if (use_log && e.geo.journal_inum != 0)
+		env_use_log(&e);
 	alloc_stat(e.alloc, &before);
 	model = env_used_inodes(&e);
 	for (int i = 0; i < 2500; i++) {
@@ -120,7 +123,7 @@ static void bitmaps_and_tables_are_what_was_made(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < env_nprofiles; i++)
-		walk_profile(&env_profiles[i], 200 + (unsigned)i);
+		walk_profile(&env_profiles[i], 200 + (unsigned)i, i % 2 == 0);
 }
 
 static const struct env_profile many = { "many",
@@ -296,6 +299,8 @@ static void *worker_run(void *arg)
 		}
 		if (handle_stop(h) != 0)
 			abort();
+		if (i % 100 == 0 && journal_sync(w->e->journal) != 0)
+			abort();
 	}
 	while (w->n > 0) {
 		struct handle *h;
@@ -312,15 +317,20 @@ static void *worker_run(void *arg)
 	return NULL;
 }
 
-static void threads_never_share_or_wipe_an_inode(void **state)
+static void check_threads(bool use_log)
 {
+	static const struct env_profile log = { "log",
+		"-t ext4 -b 1024 -O metadata_csum -N 8000 -E "
+		"nodiscard,lazy_itable_init=1",
+		64, true };
 	static struct worker w[NTHREADS];
 	pthread_t th[NTHREADS];
 	struct env e;
 	uint8_t *own;
 
-	(void)state;
-	env_make(&e, &many);
+	env_make(&e, use_log ? &log : &many);
+	if (use_log)
+		env_use_log(&e);
 	own = calloc(1, e.geo.inodes + 1);
 	for (unsigned i = 0; i < NTHREADS; i++) {
 		w[i] = (struct worker){ .e = &e, .seed = i, .owner = own };
@@ -334,6 +344,13 @@ static void threads_never_share_or_wipe_an_inode(void **state)
 	env_fsck(&e);
 	env_drop(&e);
 	free(own);
+}
+
+static void threads_never_share_or_wipe_an_inode(void **state)
+{
+	(void)state;
+	check_threads(false);
+	check_threads(true);
 }
 
 int main(void)
