@@ -29,7 +29,7 @@ FIRST = ["unit"]                    # suites that run before the others
 PLAN = re.compile(r"^1\.\.(\d+)\s*$")
 CASE = re.compile(r"(not ok|ok) (\d+)(?: - (.*?))?(?:\s*# SKIP ?(.*))?$",
                   re.IGNORECASE)
-REASON = re.compile(r"^#?\s*skip: *(.*)$", re.IGNORECASE)
+REASON = re.compile(r"^#?\s*skip(?:ped)?: *(.*)$", re.IGNORECASE)
 SHOWN = 200                         # lines of a failed test's output
 say_lock = threading.Lock()
 
