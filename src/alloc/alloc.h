@@ -113,6 +113,10 @@ int alloc_free(struct handle *h, struct alloc *a, struct alloc_run run,
 		uint32_t flags);
 /* Promise @n blocks to a later reservation. -ENOSPC. */
 int alloc_claim(struct alloc *a, uint64_t n, uint32_t flags);
+/* Take back a promise that was kept a moment ago and came to nothing (a run
+ * reserved under ALLOC_F_CLAIMED and released): cannot fail, but if the space
+ * went to somebody else meanwhile, a later reservation may. */
+void alloc_claim_force(struct alloc *a, uint64_t n);
 void alloc_unclaim(struct alloc *a, uint64_t n);
 /* Blocks freed by transactions that are not durable yet. */
 uint64_t alloc_pending(struct alloc *a);

@@ -90,6 +90,12 @@ int alloc_claim(struct alloc *a, uint64_t n, uint32_t flags)
 	return 0;
 }
 
+void alloc_claim_force(struct alloc *a, uint64_t n)
+{
+	atomic_fetch_sub(&a->avail, (int64_t)n);
+	atomic_fetch_add(&a->claimed, (int64_t)n);
+}
+
 void alloc_unclaim(struct alloc *a, uint64_t n)
 {
 	atomic_fetch_sub(&a->claimed, (int64_t)n);
@@ -441,10 +447,8 @@ int alloc_blocks(struct handle *h, struct alloc *a, const struct alloc_req *req,
 	if (ret < 0) {
 		/* An abort, or no memory: the claim stays the caller's. */
 		alloc_rsv_release(a, run);
-		if ((req->flags & ALLOC_F_CLAIMED) != 0) {
-			atomic_fetch_sub(&a->avail, run.len);
-			atomic_fetch_add(&a->claimed, run.len);
-		}
+		if ((req->flags & ALLOC_F_CLAIMED) != 0)
+			alloc_claim_force(a, run.len);
 		return ret;
 	}
 	*ret_run = run;
