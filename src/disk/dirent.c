@@ -235,7 +235,7 @@ static int find_room(const struct geo *geo, const void *block, uint32_t need,
 		ret = dirent_at(geo, block, off, &de, NULL);
 		if (ret < 0)
 			return ret;
-		if (de.rec_len > end - off || hides_htree(geo, &de))
+		if (de.rec_len > end - off)
 			return -UEXT4_ECORRUPT; /* an htree node is no leaf */
 		used = de.inum != 0 ? dirent_need(de.name_len) : 0;
 		if (de.rec_len - used >= need) {
@@ -286,7 +286,7 @@ int dirent_remove(const struct geo *geo, void *block, uint32_t off)
 		if (ret < 0)
 			return ret;
 	}
-	if (de.off != off || hides_htree(geo, &de))
+	if (de.off != off || de.rec_len > dirent_end(geo) - off)
 		return -UEXT4_ECORRUPT;
 	if (off == 0) {
 		put_le32(p + OFF_INUM, 0);
