@@ -24,6 +24,12 @@
 #define UEXT4_MUST_CHECK      __attribute__((warn_unused_result))
 #define UEXT4_PRINTF(fmt, va) __attribute__((format(printf, fmt, va)))
 
+/* This error changes nothing any more: a worse one is already on its way. */
+static inline void err_ignore(int ret)
+{
+	(void)ret;
+}
+
 /* The struct of @type whose @member stands at @ptr. */
 #define container_of(ptr, type, member)                                        \
  ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

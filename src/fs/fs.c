@@ -36,8 +36,8 @@ static void fs_log(void *arg, enum log_level level, const char *msg)
 	struct uext4_fs *fs = arg;
 
 	if (fs->opts.log)
-		fs->opts.log(fs->opts.log_ctx,
-				(enum uext4_log_level)level, msg);
+		fs->opts.log(fs->opts.log_ctx, (enum uext4_log_level)level,
+				msg);
 }
 
 static int fs_take_opts(
@@ -46,8 +46,7 @@ static int fs_take_opts(
 	if (opts) {
 		if (opts->size < offsetof(struct uext4_mount_opts, errors))
 			return -EINVAL;
-		memcpy(&fs->opts, opts,
-				min_of(opts->size, sizeof(fs->opts)));
+		memcpy(&fs->opts, opts, min_of(opts->size, sizeof(fs->opts)));
 	}
 	fs->opts.size = sizeof(fs->opts);
 	if (fs->opts.meta_cache == 0)
@@ -82,15 +81,17 @@ static int fs_apply_gate(struct uext4_fs *fs)
 		return -EOPNOTSUPP;
 	}
 	if (gate.mode == DSUPER_MODE_RO && !fs_is_rdonly(fs)) {
-		log_err(&fs->log, "feature %s is supported read-only%s%s; "
-				  "mount it read-only",
+		log_err(&fs->log,
+				"feature %s is supported read-only%s%s; "
+				"mount it read-only",
 				gate.names, gate.why ? ": " : "",
 				gate.why ? gate.why : "");
 		return -EROFS;
 	}
 	if (!fs_is_rdonly(fs) && bdev_is_rdonly(fs->dev)) {
-		log_err(&fs->log, "the device cannot be written; mount it "
-				  "read-only");
+		log_err(&fs->log,
+				"the device cannot be written; mount it "
+				"read-only");
 		return -EROFS;
 	}
 	return 0;
@@ -215,8 +216,9 @@ static int fs_journal_runs(struct uext4_fs *fs, struct run_list *l)
 
 	ret = inode_get(&fs->it, fs->geo.journal_inum, &inode);
 	if (ret < 0) {
-		log_err(&fs->log, "journal inode %u: cannot be read: %s; run "
-				  "e2fsck",
+		log_err(&fs->log,
+				"journal inode %u: cannot be read: %s; run "
+				"e2fsck",
 				fs->geo.journal_inum, strerror(-ret));
 		return ret == -ESTALE ? -UEXT4_ECORRUPT : ret;
 	}
@@ -225,8 +227,9 @@ static int fs_journal_runs(struct uext4_fs *fs, struct run_list *l)
 		ret = map_find(&inode->map, (lblk_t)at,
 				(uint32_t)min_u64(nblk - at, 1u << 20), &run);
 		if (ret == 0 && run.type != MAP_WRITTEN) {
-			log_err(&fs->log, "journal inode %u: block %llu is "
-					  "not mapped; run e2fsck",
+			log_err(&fs->log,
+					"journal inode %u: block %llu is "
+					"not mapped; run e2fsck",
 					inode->inum, (unsigned long long)at);
 			ret = -UEXT4_ECORRUPT;
 		}
@@ -269,8 +272,9 @@ static void fs_on_abort(void *ctx, int err)
 		return;
 	if (atomic_fetch_or(&fs->state, FS_S_EMERG_RO) & FS_S_EMERG_RO)
 		return;
-	log_err(&fs->log, "journal stopped: %s; the file system is read-only "
-			  "from now on",
+	log_err(&fs->log,
+			"journal stopped: %s; the file system is read-only "
+			"from now on",
 			strerror(err < 0 ? -err : err));
 }
 
@@ -366,8 +370,9 @@ static int fs_recover(struct uext4_fs *fs)
 	ret = fs_read_super(fs, fs->over ? fs->over : fs->dev);
 	if (ret == 0 && jerr != 0) {
 		fs->super.sb.state |= DSUPER_STATE_ERROR;
-		log_warn(&fs->log, "journal: stopped by an error (%d) when it "
-				   "was last used; run e2fsck",
+		log_warn(&fs->log,
+				"journal: stopped by an error (%d) when it "
+				"was last used; run e2fsck",
 				jerr);
 	}
 	return ret;
@@ -441,11 +446,13 @@ static int fs_start_writing(struct uext4_fs *fs)
 		return ret;
 	alloc_set_journal(fs->alloc, fs->journal);
 	if (!(fs->super.sb.state & DSUPER_STATE_VALID))
-		log_warn(&fs->log, "was not unmounted cleanly; running e2fsck "
-				   "is recommended");
+		log_warn(&fs->log,
+				"was not unmounted cleanly; running e2fsck "
+				"is recommended");
 	if (fs->super.sb.state & DSUPER_STATE_ERROR)
-		log_warn(&fs->log, "has recorded errors; running e2fsck is "
-				   "recommended");
+		log_warn(&fs->log,
+				"has recorded errors; running e2fsck is "
+				"recommended");
 	fs->was_valid = (fs->super.sb.state & DSUPER_STATE_VALID) != 0;
 	ret = fs_mark_mounted(fs);
 	if (ret < 0)
@@ -498,7 +505,7 @@ static void fs_free(struct uext4_fs *fs)
 		journal_free(fs->journal);
 	fs_stack_down(fs);
 	if (fs->over)
-		(void)bdev_close(fs->over);
+		err_ignore(bdev_close(fs->over));
 	if (fs->replayed)
 		journal_free(fs->replayed);
 	mutex_fini(&fs->lock);
@@ -635,5 +642,5 @@ void fs_crash(struct uext4_fs *fs)
 	fs_forget_pages(fs);
 	fs_free(fs);
 	if (dev)
-		(void)bdev_close(dev);
+		err_ignore(bdev_close(dev));
 }

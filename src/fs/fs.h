@@ -50,38 +50,38 @@ struct orphans;
 struct uext4_fs {
 	struct uext4_mount_opts opts; /* [const] defaults filled in */
 	struct log log;
-	struct bdev *dev;	/* [const] the image */
-	struct bdev *over;	/* [const] NULL, or dev seen through a journal
+	struct bdev *dev;  /* [const] the image */
+	struct bdev *over; /* [const] NULL, or dev seen through a journal
 				   replayed in memory (read-only mounts) */
-	bool owns_dev;		/* [const] */
-	struct geo geo;		/* [const] */
+	bool owns_dev;     /* [const] */
+	struct geo geo;    /* [const] */
 	struct super super;
-	struct buf_cache *cache; /* [const] */
-	struct journal *journal; /* [const] NULL: read-only */
+	struct buf_cache *cache;  /* [const] */
+	struct journal *journal;  /* [const] NULL: read-only */
 	struct journal *replayed; /* [const] owner of the overlay */
-	struct alloc *alloc;	/* [const] */
-	struct page_pool *pool; /* [const] */
+	struct alloc *alloc;      /* [const] */
+	struct page_pool *pool;   /* [const] */
 	struct itable it;
-	struct orphans *orphans; /* [const] */
+	struct orphans *orphans;  /* [const] */
 	struct mutex rename_lock; /* rank RENAME */
-	_Atomic uint32_t state; /* FS_S_* */
-	_Atomic uint64_t nopen; /* open files and nodes held outside */
+	_Atomic uint32_t state;   /* FS_S_* */
+	_Atomic uint64_t nopen;   /* open files and nodes held outside */
 	_Atomic uint64_t flushes;
 
 	struct mutex lock;
-	char rdonly_why[320];	/* [lock] */
-	char features[512];	/* [const] */
-	struct journal_recovery recovered; /* [const] */
+	char rdonly_why[320];                        /* [lock] */
+	char features[512];                          /* [const] */
+	struct journal_recovery recovered;           /* [const] */
 	uint32_t orphans_deleted, orphans_truncated; /* [const] */
-	bool needed_recovery;	/* [const] */
-	uint64_t journal_blocks; /* [const] */
-	bool was_valid;		/* [const] clean bit at mount */
+	bool needed_recovery;                        /* [const] */
+	uint64_t journal_blocks;                     /* [const] */
+	bool was_valid; /* [const] clean bit at mount */
 
 	struct mutex flush_lock; /* rank LEAF */
-	struct cond flush_wait; /* [flush_lock] */
-	bool flush_stop;	/* [flush_lock] */
-	bool has_flusher;	/* [const] */
-	pthread_t flusher;	/* [const] */
+	struct cond flush_wait;  /* [flush_lock] */
+	bool flush_stop;         /* [flush_lock] */
+	bool has_flusher;        /* [const] */
+	pthread_t flusher;       /* [const] */
 };
 
 /* Mount the device @dev; it is closed by unmount if @owns_dev (on failure it

@@ -42,13 +42,15 @@ static int super_repair(struct super *s, struct bdev *dev, uint8_t *raw,
 			dsuper_csum_verify(backup) == 0)
 		ret = dsuper_repair_torn(raw, backup, raw);
 	if (ret < 0) {
-		log_err(log, "superblock: checksum does not match and no "
-			     "backup explains it; run e2fsck");
+		log_err(log,
+				"superblock: checksum does not match and no "
+				"backup explains it; run e2fsck");
 		return -UEXT4_EBADCSUM;
 	}
 	s->repaired = true;
-	log_warn(log, "superblock: was half written when power failed; "
-		      "accepted with the help of a backup");
+	log_warn(log,
+			"superblock: was half written when power failed; "
+			"accepted with the help of a backup");
 	return 0;
 }
 
@@ -61,7 +63,9 @@ int super_read(struct super *s, struct bdev *dev, struct log *log)
 	memset(s, 0, sizeof(*s));
 	s->dev = dev;
 	if (bdev_size(dev) < DSUPER_OFF + DSUPER_SIZE) {
-		log_err(log, "not an ext2/3/4 file system: only %llu bytes long",
+		log_err(log,
+				"not an ext2/3/4 file system: only %llu bytes "
+				"long",
 				(unsigned long long)bdev_size(dev));
 		return -EINVAL;
 	}
@@ -72,8 +76,10 @@ int super_read(struct super *s, struct bdev *dev, struct log *log)
 		return ret;
 	}
 	if (!dsuper_magic_ok(raw)) {
-		log_err(log, "not an ext2/3/4 file system: no magic number at "
-			     "byte 1080");
+		log_err(log,
+				"not an ext2/3/4 file system: no magic number "
+				"at "
+				"byte 1080");
 		return -EINVAL;
 	}
 	if (dsuper_csum_verify(raw) < 0) {

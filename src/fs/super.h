@@ -31,12 +31,12 @@ struct handle;
 struct log;
 
 struct super {
-	struct dsuper sb;   /* [buf's lock] */
-	struct buf *buf;    /* [const] held while mounted */
-	uint32_t off;	    /* [const] of the superblock in its block */
-	struct bdev *dev;   /* [const] */
-	bool repaired;	    /* [const] was torn, accepted by a backup */
-	bool errors_dirty;  /* [buf's lock] error fields wait for a write */
+	struct dsuper sb;  /* [buf's lock] */
+	struct buf *buf;   /* [const] held while mounted */
+	uint32_t off;      /* [const] of the superblock in its block */
+	struct bdev *dev;  /* [const] */
+	bool repaired;     /* [const] was torn, accepted by a backup */
+	bool errors_dirty; /* [buf's lock] error fields wait for a write */
 };
 
 /* Read and judge the superblock of @dev. @s->sb is filled. -EINVAL: no ext4;

@@ -66,7 +66,8 @@ static struct inode *itable_take_idle(struct itable *it, uint32_t keep)
 		mutex_unlock(&it->lock);
 		return NULL;
 	}
-	TAILQ_FOREACH (inode, &it->lru, lru) {
+	TAILQ_FOREACH(inode, &it->lru, lru)
+	{
 		if (atomic_load(&inode->file.pages.ndirty) == 0)
 			break;
 	}
@@ -161,8 +162,6 @@ static struct inode *inode_alloc(struct itable *it, inum_t inum)
 	return inode;
 }
 
-
-
 static const struct map_ops inode_map_ops = {
 	.dirty = inode_map_dirty,
 };
@@ -237,8 +236,9 @@ static int inode_load(struct inode *inode, bool orphan)
 
 	ret = buf_read(it->cache, pblk, &b);
 	if (ret < 0) {
-		log_err(it->log, "inode %u: block %llu of the inode table: "
-				 "read failed",
+		log_err(it->log,
+				"inode %u: block %llu of the inode table: "
+				"read failed",
 				inode->inum, (unsigned long long)pblk);
 		return ret;
 	}
@@ -249,8 +249,9 @@ static int inode_load(struct inode *inode, bool orphan)
 
 	ret = dinode_csum_verify(it->geo, inode->inum, inode->raw);
 	if (ret < 0) {
-		log_err(it->log, "inode %u: checksum does not match; run "
-				 "e2fsck",
+		log_err(it->log,
+				"inode %u: checksum does not match; run "
+				"e2fsck",
 				inode->inum);
 		return ret;
 	}
@@ -451,8 +452,9 @@ static void inode_kill(struct inode *inode)
 	if (it->journal)
 		ret = inode_delete(inode);
 	if (ret < 0 && ret != -EROFS && ret != -EIO)
-		log_err(it->log, "inode %u: could not be freed: %s; it stays "
-				 "an orphan for the next mount",
+		log_err(it->log,
+				"inode %u: could not be freed: %s; it stays "
+				"an orphan for the next mount",
 				inode->inum, strerror(-ret));
 	if (atomic_load(&inode->state) & INODE_S_ORPHAN)
 		orphan_forget(inode);

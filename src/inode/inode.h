@@ -60,63 +60,69 @@ struct orphans;
 
 /* All inodes of a mount, and what they stand on. */
 struct itable {
-	const struct geo *geo;	 /* [const] */
+	const struct geo *geo;   /* [const] */
 	struct buf_cache *cache; /* [const] */
 	struct journal *journal; /* [const] after mount; NULL: read-only */
-	struct alloc *alloc;	 /* [const] */
+	struct alloc *alloc;     /* [const] */
 	struct orphans *orphans; /* [const] after mount */
-	struct log *log;	 /* [const] */
-	struct bdev *dev;	 /* [const] */
-	struct page_pool *pool;	 /* [const] */
+	struct log *log;         /* [const] */
+	struct bdev *dev;        /* [const] */
+	struct page_pool *pool;  /* [const] */
 	const struct iomap_ops *iomap_ops; /* [const] set by fs */
-	void *owner;		 /* [const] struct uext4_fs */
-	uint32_t max_idle;	 /* [const] unreferenced inodes kept */
+	void *owner;                       /* [const] struct uext4_fs */
+	uint32_t max_idle; /* [const] unreferenced inodes kept */
 	struct timespec (*now)(void *owner); /* [const] */
 
 	struct mutex lock;
-	struct cond wait;	 /* [lock] a loading or dying inode is settled */
-	struct hmap inodes;	 /* [lock] by number */
-	TAILQ_HEAD(inode_lru, inode) lru; /* [lock] unreferenced, oldest first */
-	uint32_t nidle;		 /* [lock] */
+	struct cond wait;   /* [lock] a loading or dying inode is settled */
+	struct hmap inodes; /* [lock] by number */
+	TAILQ_HEAD(inode_lru, inode)
+	lru;                       /* [lock] unreferenced, oldest first */
+	uint32_t nidle;            /* [lock] */
 	_Atomic uint32_t next_gen; /* generation numbers */
 };
 
-#define INODE_S_LOADING	 0x01u /* somebody reads it: wait on it->wait */
-#define INODE_S_DYING	 0x02u /* being freed: wait, then look again */
-#define INODE_S_NEW	 0x04u /* has no directory entry yet */
-#define INODE_S_ORPHAN	 0x08u /* member of the orphan set */
-#define INODE_S_BAD	 0x10u /* loading failed */
-#define INODE_S_EOF_CLEAN 0x20u /* tail of the EOF block is known zero */
-#define INODE_S_UNHOOKED 0x80u /* no longer in the table */
-#define INODE_S_EOF_TRIM  0x40u /* surplus unwritten blocks past EOF to trim */
+#define INODE_S_LOADING   0x01u  /* somebody reads it: wait on it->wait */
+#define INODE_S_DYING     0x02u  /* being freed: wait, then look again */
+#define INODE_S_NEW       0x04u  /* has no directory entry yet */
+#define INODE_S_ORPHAN    0x08u  /* member of the orphan set */
+#define INODE_S_BAD       0x10u  /* loading failed */
+#define INODE_S_EOF_CLEAN 0x20u  /* tail of the EOF block is known zero */
+#define INODE_S_NOACL     0x200u /* has no access ACL */
+#define INODE_S_TMPFILE   0x400u /* made nameless: may be linked */
+#define INODE_S_NOSEC     0x100u /* no privileges to strip on write */
+#define INODE_S_UNHOOKED  0x80u  /* no longer in the table */
+#define INODE_S_EOF_TRIM  0x40u  /* surplus unwritten blocks past EOF to trim */
 
 struct inode {
-	struct hmap_node node;	/* [it->lock] */
+	struct hmap_node node;  /* [it->lock] */
 	TAILQ_ENTRY(inode) lru; /* [it->lock] */
-	struct itable *it;	/* [const] */
-	inum_t inum;		/* [const] */
-	uint32_t refs;		/* [it->lock] */
+	struct itable *it;      /* [const] */
+	inum_t inum;            /* [const] */
+	uint32_t refs;          /* [it->lock] */
 	_Atomic uint32_t state; /* INODE_S_* */
 
 	struct rwsem rwsem;
 	struct mutex attr_lock;
-	struct dinode d;	/* [attr_lock] */
-	uint8_t *raw;		/* [xattr_lock for the attribute area,
+	struct dinode d;     /* [attr_lock] */
+	uint8_t *raw;        /* [xattr_lock for the attribute area,
 				   attr_lock for the rest] inode_size bytes */
-	txid_t tid;		/* [attr_lock] last transaction that changed it */
-	txid_t datasync_tid;	/* [attr_lock] same, for size and mapping */
+	txid_t tid;          /* [attr_lock] last transaction that changed it */
+	txid_t datasync_tid; /* [attr_lock] same, for size and mapping */
 	bool tid_valid, datasync_tid_valid; /* [attr_lock] */
 
 	struct mutex xattr_lock;
 	struct mapping map;
 	struct iomap_file file; /* file.size is isize */
-	struct orphan_link {	/* [orphans->lock] */
+	struct orphan_link {    /* [orphans->lock] */
 		TAILQ_ENTRY(inode) node;
-		uint32_t slot;	/* orphan file: slot; else unused */
+		uint32_t slot; /* orphan file: slot; else unused */
 		bool in_file;
 	} orphan;
-	struct dir_cache *dir;	/* [rwsem] lookup help of a directory, or NULL */
-	uint32_t wb_err_seen;	/* [attr_lock] for fsync */
+	struct dir_cache *dir; /* [rwsem] lookup help of a directory, or NULL */
+	uint32_t claim_data;   /* [attr_lock] blocks claimed for dirty pages */
+	uint32_t claim_nodes;  /* [attr_lock] and for the nodes they may need */
+	uint64_t nodes_seen;   /* [attr_lock] map.nodes_claimed accounted for */
 };
 
 /* Credits of inode_dirty(): the table block. */
@@ -129,8 +135,8 @@ void itable_fini(struct itable *it);
 void itable_shrink(struct itable *it, uint32_t keep);
 /* Call @fn for every inode in memory, held by reference during the call. A
  * non-zero result stops the walk and is returned. */
-int itable_for_each(struct itable *it, int (*fn)(void *ctx, struct inode *inode),
-		void *ctx);
+int itable_for_each(struct itable *it,
+		int (*fn)(void *ctx, struct inode *inode), void *ctx);
 
 /* Hold inode @inum. -ESTALE if it is free on disk, -EUCLEAN, -EBADMSG, -EIO.
  * Reserved numbers other than the root's are served too. */
@@ -146,12 +152,12 @@ struct inode_spec {
 	uint32_t mode; /* type and permissions, after umask and ACL */
 	uint32_t uid, gid;
 	uint32_t rdev_major, rdev_minor; /* devices */
-	uint32_t flags; /* inherited EXT4_*_FL */
+	uint32_t flags;                  /* inherited EXT4_*_FL */
 };
 /* Take a number near @dir and fill a fresh inode (links 0, state NEW), in @h.
  * Held by one reference. Credits: INODE_NEW_CREDITS. -ENOSPC. */
-int inode_new(struct handle *h, struct inode *dir, const struct inode_spec *spec,
-		struct inode **ret_inode);
+int inode_new(struct handle *h, struct inode *dir,
+		const struct inode_spec *spec, struct inode **ret_inode);
 #define INODE_NEW_CREDITS 8u
 
 /* Encode into the table block, in @h (N2). Takes attr_lock and the buf's. */

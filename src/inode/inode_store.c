@@ -17,8 +17,8 @@
 #include "journal/txn.h"
 
 /* Encode d into raw and copy raw into the block. attr_lock is held. */
-static int inode_encode_locked(
-		struct handle *h, struct inode *inode, struct buf *b, uint32_t off)
+static int inode_encode_locked(struct handle *h, struct inode *inode,
+		struct buf *b, uint32_t off)
 {
 	const struct geo *geo = inode->it->geo;
 	int ret;

@@ -87,8 +87,8 @@ static int inode_truncate_begin(
 	int err;
 	int ret = 0;
 
-	err = handle_start(inode->it->journal, ORPHAN_CREDITS + INODE_CREDITS,
-			&h);
+	err = handle_start(
+			inode->it->journal, ORPHAN_CREDITS + INODE_CREDITS, &h);
 	if (err < 0)
 		return err;
 
@@ -111,8 +111,8 @@ int inode_leave_orphans(struct inode *inode)
 	if (inode->d.links == 0) /* stays an orphan until it is freed */
 		return 0;
 
-	ret = handle_start(inode->it->journal, ORPHAN_CREDITS + INODE_CREDITS,
-			&h);
+	ret = handle_start(
+			inode->it->journal, ORPHAN_CREDITS + INODE_CREDITS, &h);
 	if (ret < 0)
 		return ret;
 

@@ -25,22 +25,23 @@ struct orphan_block {
 };
 
 struct orphans {
-	struct itable *it;	    /* [const] */
-	struct orphan_sb_ops sb;    /* [const] */
-	inum_t head;		    /* [const] s_last_orphan at open */
-	inum_t file_inum;	    /* [const] 0: no orphan file */
-	uint32_t file_seed;	    /* [const] of its checksums */
-	uint32_t nslots;	    /* [const] in a block */
+	struct itable *it;       /* [const] */
+	struct orphan_sb_ops sb; /* [const] */
+	inum_t head;             /* [const] s_last_orphan at open */
+	inum_t file_inum;        /* [const] 0: no orphan file */
+	uint32_t file_seed;      /* [const] of its checksums */
+	uint32_t nslots;         /* [const] in a block */
 	struct mutex lock;
 	TAILQ_HEAD(orphan_list, inode) list; /* [lock] */
-	struct orphan_block *blocks; /* [lock] nfree; rest const */
-	uint32_t nblocks;	    /* [const] */
-	bool found;		    /* [const] after orphans_process() */
+	struct orphan_block *blocks;         /* [lock] nfree; rest const */
+	uint32_t nblocks;                    /* [const] */
+	bool found; /* [const] after orphans_process() */
 };
 
 /* ---- the file ---- */
 
-static int orphan_block_read(struct orphans *o, uint32_t i, struct buf **ret_buf)
+static int orphan_block_read(
+		struct orphans *o, uint32_t i, struct buf **ret_buf)
 {
 	const struct geo *geo = o->it->geo;
 	pblk_t pblk = o->blocks[i].pblk;
@@ -58,8 +59,9 @@ static int orphan_block_read(struct orphans *o, uint32_t i, struct buf **ret_buf
 			ret = dorphan_csum_verify(
 					geo, o->file_seed, pblk, b->data);
 		if (ret < 0) {
-			log_err(o->it->log, "orphan file (inode %u), block "
-					    "%u: %s; run e2fsck",
+			log_err(o->it->log,
+					"orphan file (inode %u), block "
+					"%u: %s; run e2fsck",
 					o->file_inum, i,
 					why ? why : "checksum does not match");
 			buf_put(b);
@@ -87,8 +89,7 @@ static int orphan_file_open(struct orphans *o)
 
 	n = inode_size(inode) >> geo->block_bits;
 	o->nslots = dorphan_slots(geo);
-	o->file_seed = dinode_csum_seed(
-			geo, o->file_inum, inode->d.generation);
+	o->file_seed = dinode_csum_seed(geo, o->file_inum, inode->d.generation);
 	ret = -UEXT4_ECORRUPT;
 	if (!inode_is_reg(inode) || n == 0 || n > 4096)
 		goto out_put;
@@ -108,8 +109,9 @@ static int orphan_file_open(struct orphans *o)
 out_put:
 	inode_put(inode);
 	if (ret == -UEXT4_ECORRUPT)
-		log_err(o->it->log, "orphan file (inode %u): impossible size "
-				    "or a hole; run e2fsck",
+		log_err(o->it->log,
+				"orphan file (inode %u): impossible size "
+				"or a hole; run e2fsck",
 				o->file_inum);
 	return ret;
 }

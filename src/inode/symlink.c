@@ -12,12 +12,13 @@
 #include "journal/txn.h"
 
 /* The target must be of the stated length and hold no NUL. */
-static int symlink_copy(struct inode *inode, const uint8_t *target, uint64_t len,
-		char *buf, size_t size, size_t *ret_len)
+static int symlink_copy(struct inode *inode, const uint8_t *target,
+		uint64_t len, char *buf, size_t size, size_t *ret_len)
 {
 	if (len == 0 || memchr(target, 0, len)) {
-		log_err(inode->it->log, "symlink inode %u: target is shorter "
-					"than its size; run e2fsck",
+		log_err(inode->it->log,
+				"symlink inode %u: target is shorter "
+				"than its size; run e2fsck",
 				inode->inum);
 		return -UEXT4_ECORRUPT;
 	}

@@ -27,7 +27,7 @@
 struct handle;
 struct inode;
 
-#define XATTR_F_CREATE	0x1u /* -EEXIST if it is there */
+#define XATTR_F_CREATE  0x1u /* -EEXIST if it is there */
 #define XATTR_F_REPLACE 0x2u /* -ENODATA if it is not */
 
 /* Length of the value; copied if @size is large enough, -ERANGE if not and

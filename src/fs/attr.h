@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who may do what to an inode, and the attributes that follow from use.
+ *
+ * Locks    inode_permission() reads mode and owner under attr_lock and, if
+ *          there is an ACL, takes xattr_lock: the caller may hold the rwsem of
+ *          the inode, but no handle.
+ */
+#ifndef UEXT4_FS_ATTR_H
+#define UEXT4_FS_ATTR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct handle;
+struct inode;
+struct uext4_cred;
+struct uext4_fs;
+struct uext4_setattr;
+
+#define MAY_EXEC  1u
+#define MAY_WRITE 2u
+#define MAY_READ  4u
+
+bool cred_is_super(const struct uext4_cred *cred);
+bool cred_in_group(const struct uext4_cred *cred, uint32_t gid);
+bool cred_owns(const struct uext4_cred *cred, struct inode *inode);
+/* 0, -EACCES, or -EPERM for a write to an immutable inode. */
+int inode_permission(struct inode *inode, unsigned mask,
+		const struct uext4_cred *cred);
+
+/* Length of security.capability, or -ENODATA. */
+ssize_t inode_get_capability(struct inode *inode);
+int inode_drop_capability(struct handle *h, struct inode *inode);
+/* Credits of dropping it together with mode and times. */
+uint32_t attr_strip_credits(void);
+
+/* relatime, for reads of files and directories. Never fails. */
+void inode_accessed(struct inode *inode);
+
+/* truncate(2) on a held inode; permission was checked. Takes the iolock. */
+int inode_set_length(struct inode *inode, uint64_t size,
+		const struct uext4_cred *cred);
+
+#endif /* UEXT4_FS_ATTR_H */

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What follows the data of a direct write: conversion, sizes, clean-up.
+ *
+ * Rules    (E1) After a failed I/O nothing is converted and no size changes.
+ *          (E2) Exactly the blocks of the bytes done are converted; the rest of
+ *               a partial block was zero-filled with the data.
+ *          (E3) Sizes are raised after conversion, in the last handle of it;
+ *               only ever upwards, dsize never past isize (B14, B46).
+ */
+#include "fs/write.h"
+
+#include "base/log.h"
+#include "fs/fs.h"
+#include "journal/txn.h"
+
+int convert_unwritten_extents(struct handle *h, struct inode *inode,
+		uint32_t lblk, uint32_t len)
+{
+	int ret;
+
+	for (;;) {
+		ret = map_convert(h, &inode->map, lblk, len);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = handle_restart(h,
+				map_credits_convert(&inode->map) +
+						INODE_CREDITS);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+int handle_inode_extension(struct handle *h, struct inode *inode, uint64_t end)
+{
+	uint64_t isize;
+
+	mutex_lock(&inode->attr_lock);
+	isize = atomic_load(&inode->file.size);
+	if (end > isize) {
+		isize = end;
+		atomic_store_explicit(
+				&inode->file.size, isize, memory_order_release);
+	}
+	end = min_u64(end, isize);
+	if (end > inode->d.size)
+		inode->d.size = end;
+	mutex_unlock(&inode->attr_lock);
+	return inode_dirty_datasync(h, inode);
+}
+
+/* Both sizes are asked (B20, E-32): a racing truncate-up may have raised isize
+ * alone. */
+static bool write_extends(struct inode *inode, uint64_t end)
+{
+	bool extends;
+
+	mutex_lock(&inode->attr_lock);
+	extends = end > inode->d.size || end > atomic_load(&inode->file.size);
+	mutex_unlock(&inode->attr_lock);
+	return extends;
+}
+
+static int dio_write_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
+		int err, uint32_t flags)
+{
+	struct inode *inode = container_of(f, struct inode, file);
+	bool unwritten = (flags & IOMAP_DIO_UNWRITTEN) != 0;
+	bool extends = write_extends(inode, pos + done);
+	uint64_t first = pos >> f->blkbits;
+	uint64_t last;
+	struct handle *h;
+	int ret = 0;
+
+	if (err < 0 || done == 0) /* E1, E8 */
+		return err;
+	if (!unwritten && !extends)
+		return 0;
+
+	last = (pos + done - 1) >> f->blkbits;
+	err = handle_start(inode->it->journal,
+			map_credits_convert(&inode->map) + INODE_CREDITS, &h);
+	if (err < 0)
+		return err;
+	if (unwritten)
+		ret = convert_unwritten_extents(h, inode, (uint32_t)first,
+				(uint32_t)(last - first + 1));
+	if (ret == 0 && extends)
+		ret = handle_inode_extension(h, inode, pos + done);
+	err = handle_stop(h);
+	return ret < 0 ? ret : err;
+}
+
+const struct iomap_dio_ops dio_write_ops = {
+	.end_io = dio_write_end_io,
+};
+
+void handle_failed_inode_extension(struct inode *inode, uint64_t mapped_end)
+{
+	uint32_t bs = inode->it->geo->block_size;
+	uint64_t from = div_up_u64(inode_size(inode), bs);
+	uint64_t end = div_up_u64(mapped_end, bs);
+	int ret;
+
+	rwsem_assert_write_held(&inode->rwsem);
+	if (end <= from)
+		return;
+	ret = inode_remove_blocks(inode, (lblk_t)from, end);
+	if (ret < 0) {
+		/* Unwritten blocks past EOF are legal; try again later. */
+		atomic_fetch_or(&inode->state, INODE_S_EOF_TRIM);
+		log_warn(inode->it->log,
+				"inode %u: blocks past the end of a "
+				"failed write could not be freed",
+				inode->inum);
+	}
+}

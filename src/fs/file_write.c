@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writes: dispatch (W1-W3), checks (W10-W18), and the buffered path.
+ *
+ * buffered_write_iter():
+ *	iolock exclusive -> drain direct I/O -> write_checks -> zero the EOF
+ *	tail if the write leaves a gap -> copy into pages (isize rises with the
+ *	pages held) -> release -> O_SYNC/O_DSYNC: sync
+ */
+#include <string.h>
+
+#include "disk/geo.h"
+#include "fs/attr.h"
+#include "fs/file.h"
+#include "fs/fs.h"
+#include "fs/write.h"
+#include "journal/txn.h"
+
+#define MODE_SUID 04000u
+#define MODE_SGID 02000u
+#define MODE_XGRP 00010u
+
+/* ---- checks ---- */
+
+static uint64_t inode_max_bytes(const struct inode *inode)
+{
+	const struct geo *geo = inode->it->geo;
+
+	return inode->map.is_extents ? geo->max_bytes_extent
+				     : geo->max_bytes_bitmap;
+}
+
+/* The bits that a write by @file takes away (W15). */
+static uint32_t write_mode_strip(const struct uext4_file *file)
+{
+	uint32_t mode = file->inode->d.mode;
+	uint32_t kill = 0;
+
+	if (file->is_super || !inode_is_reg(file->inode))
+		return 0;
+	if (mode & MODE_SUID)
+		kill |= MODE_SUID;
+	if ((mode & (MODE_SGID | MODE_XGRP)) == (MODE_SGID | MODE_XGRP))
+		kill |= MODE_SGID;
+	return kill;
+}
+
+/* Does a write have to strip anything? Remembers a "no" in the inode. */
+static int write_needs_strip(struct uext4_file *file, bool *ret_caps)
+{
+	struct inode *inode = file->inode;
+	ssize_t n;
+
+	*ret_caps = false;
+	if (!(atomic_load(&inode->state) & INODE_S_NOSEC)) {
+		n = inode_get_capability(inode);
+		if (n < 0 && n != -ENODATA)
+			return (int)n;
+		*ret_caps = n > 0;
+		if (n == -ENODATA)
+			atomic_fetch_or(&inode->state, INODE_S_NOSEC);
+	}
+	return *ret_caps || write_mode_strip(file) != 0;
+}
+
+static bool times_are_now(struct inode *inode)
+{
+	struct timespec now = inode_now(inode);
+	bool same;
+
+	mutex_lock(&inode->attr_lock);
+	same = inode->d.mtime.sec == now.tv_sec &&
+			inode->d.mtime.nsec == (uint32_t)now.tv_nsec &&
+			inode->d.ctime.sec == now.tv_sec &&
+			inode->d.ctime.nsec == (uint32_t)now.tv_nsec;
+	mutex_unlock(&inode->attr_lock);
+	return same;
+}
+
+/* Strip and stamp in one step, after the limits (W16). */
+static int file_modified(struct uext4_file *file, bool strip, bool caps)
+{
+	struct inode *inode = file->inode;
+	struct handle *h;
+	int err;
+	int ret = 0;
+
+	if (!strip && times_are_now(inode))
+		return 0;
+	err = handle_start(inode->it->journal, attr_strip_credits(), &h);
+	if (err < 0)
+		return err;
+	if (caps)
+		ret = inode_drop_capability(h, inode);
+	if (ret == 0) {
+		mutex_lock(&inode->attr_lock);
+		if (strip)
+			inode->d.mode &= (uint16_t)~write_mode_strip(file);
+		mutex_unlock(&inode->attr_lock);
+		inode_touch(inode, INODE_T_MTIME | INODE_T_CTIME);
+		ret = inode_dirty(h, inode);
+	}
+	err = handle_stop(h);
+	return ret < 0 ? ret : err;
+}
+
+int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
+		unsigned rwf, bool exclusive)
+{
+	struct inode *inode = file->inode;
+	uint64_t max = inode_max_bytes(inode);
+	bool caps;
+	int strip;
+	int ret;
+
+	if (inode->d.flags & DINODE_F_IMMUTABLE) /* W10 */
+		return -EPERM;
+	if (it->count == 0) /* W11 */
+		return 0;
+	if ((file->flags & UEXT4_O_APPEND) || (rwf & UEXT4_RW_APPEND)) {
+		if (!exclusive)
+			return -EDEADLK;
+		*pos = inode_size(inode); /* W12 */
+	}
+	if (*pos >= max) /* W14 */
+		return -EFBIG;
+	iov_iter_truncate(it, (size_t)min_u64(it->count, max - *pos));
+
+	strip = write_needs_strip(file, &caps);
+	if (strip < 0)
+		return strip;
+	if ((rwf & UEXT4_RW_NOWAIT) && (strip || !times_are_now(inode)))
+		return -EAGAIN; /* W15, W16 */
+	if (strip && !exclusive)
+		return -EDEADLK;
+	ret = file_modified(file, strip, caps);
+	return ret < 0 ? ret : 1;
+}
+
+int zero_eof_tail(struct inode *inode, uint64_t pos)
+{
+	uint32_t bs = inode->it->geo->block_size;
+	uint64_t isize = inode_size(inode);
+	uint32_t in_block = (uint32_t)(isize & (bs - 1));
+	bool did;
+	int ret;
+
+	if (pos <= isize || in_block == 0 ||
+			(atomic_load(&inode->state) & INODE_S_EOF_CLEAN))
+		return 0;
+	ret = iomap_zero_range(&inode->file, isize, bs - in_block, &did);
+	if (ret == 0 && did)
+		ret = iomap_writeback(&inode->file, isize - 1, isize - 1);
+	if (ret == 0)
+		atomic_fetch_or(&inode->state, INODE_S_EOF_CLEAN);
+	return ret;
+}
+
+/* ---- the buffered path ---- */
+
+static ssize_t buffered_write_locked(struct uext4_file *file, uint64_t *pos,
+		struct iov_iter *it, unsigned rwf)
+{
+	struct inode *inode = file->inode;
+	ssize_t ret;
+
+	iomap_dio_drain(&inode->file);
+	ret = write_checks(file, pos, it, rwf, true);
+	if (ret <= 0)
+		return ret;
+	ret = zero_eof_tail(inode, *pos);
+	if (ret < 0)
+		return ret;
+	return iomap_buffered_write(&inode->file, *pos, it);
+}
+
+ssize_t buffered_write_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf)
+{
+	struct inode *inode = file->inode;
+	ssize_t done;
+
+	if (rwf & UEXT4_RW_NOWAIT) /* W3 */
+		return -EOPNOTSUPP;
+	if (inode->d.flags & (DINODE_F_INLINE_DATA | DINODE_F_ENCRYPT))
+		return -EOPNOTSUPP;
+	rwsem_write_lock(&inode->rwsem);
+	done = buffered_write_locked(file, &pos, it, rwf);
+	rwsem_write_unlock(&inode->rwsem);
+	return done;
+}
+
+ssize_t buffered_write_at(
+		struct uext4_file *file, uint64_t pos, struct iov_iter *it)
+{
+	struct inode *inode = file->inode;
+	ssize_t done;
+
+	rwsem_write_lock(&inode->rwsem);
+	iomap_dio_drain(&inode->file);
+	done = zero_eof_tail(inode, pos);
+	if (done == 0)
+		done = iomap_buffered_write(&inode->file, pos, it);
+	rwsem_write_unlock(&inode->rwsem);
+	return done;
+}
+
+/* ---- dispatch ---- */
+
+/* O_SYNC, O_DSYNC and their per-call forms, after the locks are gone. */
+static int write_sync(struct uext4_file *file, unsigned rwf, bool synced)
+{
+	bool sync = (file->flags & UEXT4_O_SYNC) || (rwf & UEXT4_RW_SYNC) ||
+			(file->fs->opts.flags & UEXT4_MNT_SYNC) ||
+			(file->inode->d.flags & DINODE_F_SYNC);
+	bool dsync = (file->flags & UEXT4_O_DSYNC) || (rwf & UEXT4_RW_DSYNC);
+
+	if (!sync && (!dsync || synced))
+		return 0;
+	return inode_sync(file->inode, !sync);
+}
+
+ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf)
+{
+	bool synced = false;
+	ssize_t done;
+	int ret;
+
+	ret = fs_may_write(file->fs); /* W1 */
+	if (ret < 0)
+		return ret;
+	if (file->flags & UEXT4_O_DIRECT)
+		done = dio_write_iter(file, pos, it, rwf, &synced);
+	else
+		done = buffered_write_iter(file, pos, it, rwf);
+	if (done <= 0)
+		return done;
+	ret = write_sync(file, rwf, synced);
+	return ret < 0 ? ret : done;
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ext4's answers to iomap: the joint of inode, map, journal and allocation.
+ *
+ * Direct writes follow the policy "unwritten" (DESIGN 4, DIO-SPEC M): a hole is
+ * filled with unwritten blocks in a transaction of its own, inside and beyond
+ * EOF; dio_write_end_io() converts them. Files without extents have no
+ * unwritten state: a hole of theirs is answered with -ENOTBLK, "do it buffered"
+ * (M3).
+ *
+ * Buffered write-back follows "datafirst" for every format: blocks are reserved
+ * in memory, the data is written to them, and then one transaction marks them
+ * used, inserts them as written and raises the size on disk. A crash before it
+ * leaves free blocks; no mapping is committed before its data is on the device
+ * (data=ordered by rule).
+ *
+ * Rules    (FI1) Space for a delayed block and for the tree nodes it may need is
+ *                claimed when the page is dirtied: write-back meets no ENOSPC.
+ *          (FI2) claim_data counts this inode's claimed blocks, claim_nodes the
+ *                blocks claimed for nodes; claim_nodes is at least
+ *                map_nodes_worst(claim_data) as long as claim_data > 0.
+ *          (FI3) No handle is held while data moves; see IO1.
+ *
+ * Locks    attr_lock guards the claim counters; handles, map.lock as their
+ *          callees say.
+ */
+#include <assert.h>
+
+#include "base/log.h"
+#include "cache/buf.h"
+#include "fs/fs.h"
+#include "fs/write.h"
+#include "journal/txn.h"
+
+/* One mapping step of a direct write covers at most so many blocks (M1). */
+#define DIO_MAX_BLOCKS 4096u
+#define MAP_MAX_BLOCKS 32768u
+/* Commits forced for blocks whose freeing is not durable yet (M5). */
+#define ENOSPC_RETRIES 3
+
+static struct inode *file_inode(struct iomap_file *f)
+{
+	return container_of(f, struct inode, file);
+}
+
+/* ---- begin ---- */
+
+static void iomap_of_run(struct inode *inode, const struct map_run *run,
+		struct iomap *map)
+{
+	uint32_t bits = inode->file.blkbits;
+
+	*map = (struct iomap){
+		.addr = run->pblk << bits,
+		.offset = (uint64_t)run->lblk << bits,
+		.length = (uint64_t)run->len << bits,
+		.cookie = atomic_load(&inode->map.seq),
+	};
+	switch (run->type) {
+	case MAP_HOLE:
+		map->type = IOMAP_HOLE;
+		map->addr = 0;
+		break;
+	case MAP_WRITTEN:
+		map->type = IOMAP_MAPPED;
+		break;
+	case MAP_UNWRITTEN:
+		map->type = IOMAP_UNWRITTEN;
+		break;
+	}
+	if (run->is_new)
+		map->flags |= IOMAP_F_NEW;
+}
+
+/* Fill the hole at @lblk with unwritten blocks, in a handle of its own. */
+static int iomap_alloc_once(struct inode *inode, lblk_t lblk, uint32_t n,
+		struct map_run *run)
+{
+	struct handle *h;
+	int err;
+	int ret;
+
+	ret = handle_start(inode->it->journal,
+			map_credits_alloc(&inode->map, n), &h);
+	if (ret < 0)
+		return ret;
+	ret = map_alloc(h, &inode->map, lblk, n, MAP_F_UNWRITTEN, run);
+	err = handle_stop(h);
+	return ret < 0 ? ret : err;
+}
+
+/* M5: freed blocks become free with their commit; force it, a few times. */
+static int iomap_alloc(struct inode *inode, lblk_t lblk, uint32_t n,
+		struct map_run *run)
+{
+	struct itable *it = inode->it;
+	int tries = 0;
+	int ret;
+
+	for (;;) {
+		ret = iomap_alloc_once(inode, lblk, n, run);
+		if (ret != -ENOSPC || tries++ == ENOSPC_RETRIES ||
+				alloc_pending(it->alloc) == 0)
+			return ret;
+		ret = journal_sync(it->journal);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+/* E6: may the FUA shortcut be taken, or is there metadata to commit? */
+static bool inode_is_datasync_dirty(struct inode *inode)
+{
+	bool dirty;
+
+	mutex_lock(&inode->attr_lock);
+	dirty = inode->datasync_tid_valid &&
+			!journal_is_committed(inode->it->journal,
+					inode->datasync_tid);
+	mutex_unlock(&inode->attr_lock);
+	return dirty;
+}
+
+static int iomap_begin_direct_write(struct inode *inode, lblk_t lblk,
+		uint32_t n, uint32_t flags, struct iomap *ret_map)
+{
+	uint64_t end = ((uint64_t)lblk + n) << inode->file.blkbits;
+	struct map_run run;
+	int ret;
+
+	n = min_of(n, DIO_MAX_BLOCKS);
+	ret = map_find(&inode->map, lblk, n, &run); /* M4: look first */
+	if (ret < 0)
+		return ret;
+	if (run.type == MAP_HOLE) {
+		if (flags & IOMAP_NOWAIT)
+			return -EAGAIN;
+		if (!inode->map.is_extents)
+			return -ENOTBLK; /* M3 */
+		ret = iomap_alloc(inode, lblk, min_of(run.len, n), &run);
+		if (ret < 0)
+			return ret;
+	}
+	iomap_of_run(inode, &run, ret_map);
+	if (end > inode_size(inode))
+		ret_map->flags |= IOMAP_F_BEYOND_EOF | IOMAP_F_DIRTY;
+	else if (inode_is_datasync_dirty(inode))
+		ret_map->flags |= IOMAP_F_DIRTY;
+	return 0;
+}
+
+static int iomap_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
+		uint32_t flags, struct iomap *ret_map)
+{
+	struct inode *inode = file_inode(f);
+	uint32_t bits = f->blkbits;
+	uint64_t first = pos >> bits;
+	uint64_t last = (pos + len - 1) >> bits;
+	uint32_t n = (uint32_t)min_u64(last - first + 1, MAP_MAX_BLOCKS);
+	struct map_run run;
+	int ret;
+
+	if (inode->d.flags & DINODE_F_INLINE_DATA) /* M8 */
+		return flags & IOMAP_WRITE ? -ERANGE : -EOPNOTSUPP;
+	if (first > UINT32_MAX) {
+		if (flags & IOMAP_WRITE)
+			return -EFBIG;
+		run = (struct map_run){ .type = MAP_HOLE, .len = 1 };
+		iomap_of_run(inode, &run, ret_map);
+		ret_map->offset = pos;
+		ret_map->length = len;
+		return 0;
+	}
+	if ((flags & (IOMAP_WRITE | IOMAP_DIRECT)) ==
+			(IOMAP_WRITE | IOMAP_DIRECT))
+		return iomap_begin_direct_write(
+				inode, (lblk_t)first, n, flags, ret_map);
+
+	ret = map_find(&inode->map, (lblk_t)first, n, &run);
+	if (ret < 0)
+		return ret;
+	iomap_of_run(inode, &run, ret_map);
+	return 0;
+}
+
+/* ---- claims for delayed allocation ---- */
+
+static int iomap_claim(struct iomap_file *f, uint32_t nblk)
+{
+	struct inode *inode = file_inode(f);
+	uint32_t nodes;
+	uint32_t more = 0;
+	int ret;
+
+	mutex_lock(&inode->attr_lock);
+	nodes = map_nodes_worst(&inode->map, inode->claim_data + nblk);
+	if (nodes > inode->claim_nodes)
+		more = nodes - inode->claim_nodes;
+	ret = alloc_claim(inode->it->alloc, (uint64_t)nblk + more, 0);
+	if (ret == 0) {
+		inode->claim_data += nblk;
+		inode->claim_nodes += more;
+	}
+	mutex_unlock(&inode->attr_lock);
+	return ret;
+}
+
+/* Node claims that @claim_data no longer needs go back. attr_lock is held. */
+static void iomap_trim_claims_locked(struct inode *inode)
+{
+	uint32_t keep = 0;
+
+	if (inode->claim_data > 0)
+		keep = map_nodes_worst(&inode->map, inode->claim_data);
+	if (inode->claim_nodes > keep) {
+		alloc_unclaim(inode->it->alloc, inode->claim_nodes - keep);
+		inode->claim_nodes = keep;
+	}
+}
+
+static void iomap_unclaim(struct iomap_file *f, uint32_t nblk)
+{
+	struct inode *inode = file_inode(f);
+
+	mutex_lock(&inode->attr_lock);
+	assert(inode->claim_data >= nblk);
+	inode->claim_data -= nblk;
+	alloc_unclaim(inode->it->alloc, nblk);
+	iomap_trim_claims_locked(inode);
+	mutex_unlock(&inode->attr_lock);
+}
+
+static void iomap_raise_size(struct iomap_file *f, uint64_t end)
+{
+	struct inode *inode = file_inode(f);
+
+	mutex_lock(&inode->attr_lock);
+	if (end > atomic_load(&f->size))
+		atomic_store_explicit(&f->size, end, memory_order_release);
+	mutex_unlock(&inode->attr_lock);
+}
+
+/* ---- write-back ---- */
+
+/* A place for delayed blocks: reserved in memory, paid for by their claims. */
+static int writeback_reserve(struct inode *inode, lblk_t lblk, uint32_t n,
+		struct map_run *run)
+{
+	struct alloc_req req = {
+		.goal = map_goal(&inode->map, lblk),
+		.len = min_of(n, MAP_MAX_BLOCKS),
+		.flags = ALLOC_F_CLAIMED,
+		.lblk = lblk,
+	};
+	struct alloc_run got;
+	int ret;
+
+	if (!inode->map.is_extents)
+		req.flags |= ALLOC_F_LOW32;
+	ret = alloc_reserve(inode->it->alloc, &req, &got);
+	if (ret == -ENOSPC && alloc_pending(inode->it->alloc) > 0)
+		ret = journal_sync(inode->it->journal) == 0
+				? alloc_reserve(inode->it->alloc, &req, &got)
+				: -EIO;
+	if (ret < 0)
+		return ret;
+
+	mutex_lock(&inode->attr_lock);
+	inode->claim_data -= got.len;
+	mutex_unlock(&inode->attr_lock);
+	*run = (struct map_run){
+		.lblk = lblk,
+		.len = got.len,
+		.pblk = got.pblk,
+		.type = MAP_WRITTEN,
+		.is_new = true,
+	};
+	return 0;
+}
+
+static int iomap_writeback_map(struct iomap_file *f, uint64_t pos, uint64_t len,
+		bool delalloc, struct iomap *ret_map)
+{
+	struct inode *inode = file_inode(f);
+	lblk_t lblk = (lblk_t)(pos >> f->blkbits);
+	uint32_t n = (uint32_t)min_u64(len >> f->blkbits, MAP_MAX_BLOCKS);
+	struct map_run run;
+	int ret;
+
+	ret = map_find(&inode->map, lblk, n, &run);
+	if (ret < 0)
+		return ret;
+	if (run.type == MAP_HOLE) {
+		if (!delalloc) {
+			log_err(inode->it->log,
+					"inode %u: dirty page %u has "
+					"no block and no claim",
+					inode->inum, lblk);
+			return -EIO;
+		}
+		ret = writeback_reserve(inode, lblk, min_of(n, run.len), &run);
+		if (ret < 0)
+			return ret;
+	} else if (delalloc) {
+		/* The block was mapped since: the claims are not needed. */
+		iomap_unclaim(f, run.len);
+	}
+	iomap_of_run(inode, &run, ret_map);
+	return 0;
+}
+
+/* Put claims back to pages that stay dirty. They were ours a moment ago; if
+ * somebody took the space meanwhile, the pages' next try says ENOSPC. */
+static void writeback_reclaim(struct inode *inode, uint32_t n)
+{
+	mutex_lock(&inode->attr_lock);
+	alloc_claim_force(inode->it->alloc, n);
+	inode->claim_data += n;
+	mutex_unlock(&inode->attr_lock);
+}
+
+/* Raise the size on disk, never past the size in memory (I2). */
+static void writeback_raise_dsize(struct inode *inode, uint64_t end)
+{
+	mutex_lock(&inode->attr_lock);
+	end = min_u64(end, atomic_load(&inode->file.size));
+	if (end > inode->d.size)
+		inode->d.size = end;
+	mutex_unlock(&inode->attr_lock);
+}
+
+/* Nodes that insertions took were claimed: they are no longer. */
+static void writeback_count_nodes(struct inode *inode)
+{
+	uint64_t used;
+
+	mutex_lock(&inode->attr_lock);
+	used = atomic_load(&inode->map.nodes_claimed) - inode->nodes_seen;
+	inode->nodes_seen += used;
+	inode->claim_nodes -= (uint32_t)min_u64(used, inode->claim_nodes);
+	mutex_unlock(&inode->attr_lock);
+}
+
+/* Mark the reserved run used and insert it. *ret_ours says whether the run is
+ * still only reserved when this fails. */
+static int writeback_insert(struct handle *h, struct inode *inode,
+		const struct map_run *run, bool *ret_ours)
+{
+	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
+	int ret;
+
+	*ret_ours = true;
+	ret = alloc_rsv_commit(h, inode->it->alloc, ar);
+	if (ret < 0)
+		return ret;
+
+	*ret_ours = false;
+	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len,
+			MAP_F_CLAIMED);
+	writeback_count_nodes(inode);
+	if (ret < 0)
+		(void)alloc_free(h, inode->it->alloc, ar, 0);
+	return ret;
+}
+
+/* The one transaction of write-back. */
+static int writeback_commit(struct inode *inode, const struct map_run *run,
+		uint64_t end, bool *ret_ours)
+{
+	bool unwritten = run->type == MAP_UNWRITTEN;
+	uint32_t credits = INODE_CREDITS;
+	struct handle *h;
+	int err;
+	int ret = 0;
+
+	*ret_ours = run->is_new;
+	if (run->is_new)
+		credits += map_credits_alloc(&inode->map, run->len) +
+				2 * ALLOC_CREDITS_RUN;
+	else if (unwritten)
+		credits += map_credits_convert(&inode->map);
+	err = handle_start(inode->it->journal, credits, &h);
+	if (err < 0)
+		return err;
+
+	if (run->is_new)
+		ret = writeback_insert(h, inode, run, ret_ours);
+	else if (unwritten)
+		ret = convert_unwritten_extents(h, inode, run->lblk, run->len);
+	if (ret == 0) {
+		writeback_raise_dsize(inode, end);
+		ret = inode_dirty_datasync(h, inode);
+	}
+	err = handle_stop(h);
+	return ret < 0 ? ret : err;
+}
+
+static int iomap_writeback_end(struct iomap_file *f, struct iomap *map,
+		uint64_t end, bool delalloc, int err)
+{
+	struct inode *inode = file_inode(f);
+	struct map_run run = {
+		.lblk = (lblk_t)(map->offset >> f->blkbits),
+		.len = (uint32_t)(map->length >> f->blkbits),
+		.pblk = map->addr >> f->blkbits,
+		.type = map->type == IOMAP_UNWRITTEN ? MAP_UNWRITTEN
+						     : MAP_WRITTEN,
+		.is_new = (map->flags & IOMAP_F_NEW) != 0,
+	};
+	bool ours = run.is_new;
+	bool raises;
+	int ret = err;
+
+	mutex_lock(&inode->attr_lock);
+	raises = min_u64(end, atomic_load(&f->size)) > inode->d.size;
+	mutex_unlock(&inode->attr_lock);
+
+	if (ret == 0 && (run.is_new || run.type == MAP_UNWRITTEN || raises))
+		ret = writeback_commit(inode, &run, end, &ours);
+	if (ret < 0 && ours)
+		alloc_rsv_release(inode->it->alloc,
+				(struct alloc_run){ run.pblk, run.len });
+	if (ret < 0 && delalloc)
+		writeback_reclaim(inode, run.len);
+	mutex_lock(&inode->attr_lock);
+	iomap_trim_claims_locked(inode);
+	mutex_unlock(&inode->attr_lock);
+	return ret;
+}
+
+const struct iomap_ops fs_iomap_ops = {
+	.begin = iomap_begin,
+	.claim = iomap_claim,
+	.unclaim = iomap_unclaim,
+	.writeback_map = iomap_writeback_map,
+	.writeback_end = iomap_writeback_end,
+	.raise_size = iomap_raise_size,
+};

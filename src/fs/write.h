@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The write path of a file, under the names that Linux gives its functions:
+ *
+ *	file_write_iter()		dispatch			file_write.c
+ *	  buffered_write_iter()		through the page cache		file_write.c
+ *	  dio_write_iter()		direct				dio_write.c
+ *	    write_checks()		limits, privileges, times	file_write.c
+ *	    iomap_dio_rw()		the engine			iomap/dio.c
+ *	      iomap_begin()		map_blocks			fs_iomap.c
+ *	      dio_write_end_io()	convert, raise sizes		extend.c
+ *	    handle_failed_inode_extension()				extend.c
+ *	  the rest buffered, written back and dropped (F1-F3)
+ *
+ * Rules W, D, M, E, F are those of docs/dio.md.
+ */
+#ifndef UEXT4_FS_WRITE_H
+#define UEXT4_FS_WRITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/iter.h"
+#include "iomap/iomap.h"
+
+struct handle;
+struct inode;
+struct uext4_file;
+
+/* ---- dio_plan.c: the decision table (DIO-SPEC 1.7) as a pure function ---- */
+
+enum dio_range {
+	DIO_RANGE_WRITTEN,
+	DIO_RANGE_UNWRITTEN,
+	DIO_RANGE_MIXED, /* all allocated, in both states */
+	DIO_RANGE_HOLE,  /* at least one hole */
+};
+
+struct dio_query {
+	bool aligned; /* to the file system block, offset and end */
+	bool extends; /* beyond isize or dsize */
+	bool append;  /* the position is chosen under the lock */
+	bool strip;   /* privileges must be stripped */
+	bool nowait;
+	enum dio_range range; /* looked at only if unaligned */
+};
+
+struct dio_plan {
+	bool exclusive; /* iolock mode for the I/O */
+	bool drain;     /* wait for all direct I/O in flight first */
+	bool wait;      /* for this request before the lock is released */
+	bool again;     /* NOWAIT cannot have that: -EAGAIN */
+};
+
+struct dio_plan dio_write_plan(const struct dio_query *q);
+
+/* ---- the path ---- */
+
+/* Write the bytes of @it at @pos. @rwf: UEXT4_RW_*. Bytes or -errno. */
+ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf);
+/* *ret_synced: the FUA shortcut (E6) has made a DSYNC write durable. */
+ssize_t dio_write_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf, bool *ret_synced);
+ssize_t buffered_write_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf);
+/* The rest of a direct write, at an explicit position: append is not applied
+ * twice (F1). */
+ssize_t buffered_write_at(
+		struct uext4_file *file, uint64_t pos, struct iov_iter *it);
+ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf);
+
+/* Checks under the iolock, in the order of 1.2: immutable, append, limits,
+ * privileges, times. @exclusive: how the lock is held; -EDEADLK asks for
+ * the exclusive one (privileges must be stripped). *pos and the iterator's
+ * count are the effective ones afterwards (W18). 1 to go on, 0 nothing to
+ * write, or -errno. */
+int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
+		unsigned rwf, bool exclusive);
+/* W17: zeroes between isize and the end of its block, on the device, before a
+ * write at @pos > isize makes them visible. iolock exclusive, drained. */
+int zero_eof_tail(struct inode *inode, uint64_t pos);
+
+/* ---- extend.c ---- */
+
+extern const struct iomap_dio_ops dio_write_ops;
+/* Turn the unwritten blocks of the range into written ones, in @h, which may be
+ * restarted between pieces. */
+int convert_unwritten_extents(struct handle *h, struct inode *inode,
+		uint32_t lblk, uint32_t len);
+/* isize := max(isize, end), dsize := max(dsize, min(end, isize)), in @h. */
+int handle_inode_extension(struct handle *h, struct inode *inode, uint64_t end);
+/* A failed or short extending write mapped blocks up to byte @mapped_end: free
+ * those past isize. iolock exclusive, drained. */
+void handle_failed_inode_extension(struct inode *inode, uint64_t mapped_end);
+
+#endif /* UEXT4_FS_WRITE_H */
