@@ -112,8 +112,9 @@ int ext_plan_prepare(struct ext_plan *plan, struct handle *h, struct mapping *m,
  * dropped node could not be freed: the tree is whole in any case. */
 int ext_plan_commit(struct ext_plan *plan);
 void ext_plan_cancel(struct ext_plan *plan);
-/* A root that leads to one small node takes its entries over. */
-int ext_shrink(struct handle *h, struct mapping *m);
+/* A root that leads to one small node takes its entries over. If that fails,
+ * the tree is a level deeper than it need be, and that is all. */
+void ext_shrink(struct handle *h, struct mapping *m);
 
 /* ---- extent_ops.c ---- */
 

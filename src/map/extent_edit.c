@@ -365,43 +365,41 @@ int ext_plan_commit(struct ext_plan *plan)
 	return ret;
 }
 
-int ext_shrink(struct handle *h, struct mapping *m)
+/* Take over the entries of the one node below the root, if they fit. */
+static bool ext_shrink_once(struct handle *h, struct mapping *m)
 {
-	const size_t head = DEXT_HDR_SIZE;
+	uint8_t root[DEXT_ROOT_SIZE];
 	struct ext_path path;
 	struct dext_idx idx;
-	uint8_t *child;
 	unsigned n;
 	pblk_t pblk;
-	int ret = 0;
 
-	while (ret == 0 && dext_depth(m->root) > 0 &&
-			dext_entries(m->root) == 1) {
-		uint8_t root[DEXT_ROOT_SIZE];
-
-		dext_idx_decode(m->root, 0, &idx);
-		ret = ext_path_get(m, idx.lblk, &path);
-		if (ret < 0)
-			return ret;
-		child = path.level[1].node;
-		n = dext_entries(child);
-		if (n > dext_max_entries(m->geo, DEXT_ROOT_SIZE)) {
-			ext_path_put(&path);
-			return 0;
-		}
-
+	if (dext_depth(m->root) == 0 || dext_entries(m->root) != 1)
+		return false;
+	dext_idx_decode(m->root, 0, &idx);
+	if (ext_path_get(m, idx.lblk, &path) < 0)
+		return false;
+	n = dext_entries(path.level[1].node);
+	pblk = path.level[1].buf->pblk;
+	if (n <= dext_max_entries(m->geo, DEXT_ROOT_SIZE)) {
 		dext_init(m->geo, root, DEXT_ROOT_SIZE, path.depth - 1);
-		memcpy(root + head, child + head, (size_t)n * DEXT_ENTRY_SIZE);
+		memcpy(ext_entry(root, 0), ext_entry(path.level[1].node, 0),
+				(size_t)n * DEXT_ENTRY_SIZE);
 		dext_set_entries(root, n);
-		pblk = path.level[1].buf->pblk;
-		ext_path_put(&path);
-		ret = ext_node_free(h, m, pblk);
-		if (ret < 0)
-			return ret;
-		memcpy(m->root, root, sizeof(root));
-		m->blocks--;
 	}
+	ext_path_put(&path);
+	if (n > dext_max_entries(m->geo, DEXT_ROOT_SIZE) ||
+			ext_node_free(h, m, pblk) < 0)
+		return false;
+	memcpy(m->root, root, sizeof(root));
+	m->blocks--;
 	atomic_store_explicit(
 			&m->depth, dext_depth(m->root), memory_order_relaxed);
-	return ret;
+	return true;
+}
+
+void ext_shrink(struct handle *h, struct mapping *m)
+{
+	while (ext_shrink_once(h, m))
+		;
 }

@@ -329,7 +329,7 @@ int ext_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len,
 			ret = ext_convert_one(h, m, (lblk_t)next, end,
 					to_unwritten, aflags, &next);
 	}
-	(void)ext_shrink(h, m);
+	ext_shrink(h, m);
 	return ret;
 }
 
@@ -421,7 +421,7 @@ int ext_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 		if (ret < 0)
 			goto out_end;
 	}
-	ret = ext_shrink(h, m);
+	ext_shrink(h, m);
 out_end:
 	*ret_end = max_u64(end, lblk);
 	return ret == -EAGAIN ? 0 : ret;

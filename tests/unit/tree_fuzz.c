@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "unit/tree_model.h"
@@ -286,7 +287,12 @@ static void fuzz_one(struct fuzz *z, uint32_t i)
 void tree_fuzz(struct tree_fuzz *fz)
 {
 	struct fuzz z = { .fz = fz };
+	const char *more = getenv("UEXT4_FUZZ_SEED");
 
+	/* Another number walks another way; print it to walk it again. */
+	if (more)
+		fz->fake.seed += strtoull(more, NULL, 0);
+	print_message("  seed %llu\n", (unsigned long long)fz->fake.seed);
 	z.f = fake_new(&fz->fake);
 	z.mo = model_new(fz->lblks);
 	fake_set_runs(z.f, fz->max_run, fz->obey_goal);
