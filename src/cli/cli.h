@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the commands of the tool share: targets, errors, messages.
+ *
+ * A command is a function that gets its own arguments and answers an exit
+ * status. An error is one line: what, where, why, what to do. What the engine
+ * logged just before is the better "why" and is used instead of the bare
+ * error.
+ */
+#ifndef UEXT4_CLI_CLI_H
+#define UEXT4_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "uext4/uext4.h"
+
+#define CLI_OK	    0
+#define CLI_FAILED  1
+#define CLI_USAGE   2
+#define CLI_DAMAGED 3
+
+/* IMAGE:/path, or a path of the host (image NULL). */
+struct cli_target {
+	char *image; /* owned */
+	char *path;  /* owned */
+};
+
+/* One run of the tool. Lives in main(). */
+struct cli {
+	const char *cmd; /* for messages */
+	bool json;
+	bool quiet;
+	bool cached; /* no direct I/O on files inside the image */
+	bool stats;
+	uint64_t offset, limit; /* of the file system in the image, bytes */
+	uint32_t partition; /* 0: none */
+	int status; /* worst exit status so far */
+	char logged[600]; /* last message of the engine, not shown yet */
+};
+
+struct cli_command {
+	const char *name;
+	const char *args; /* for the usage line */
+	const char *what; /* one line of help */
+	int (*run)(struct cli *c, int argc, char **argv);
+};
+
+/* Split "IMAGE:/path" at the first ":/" whose left side exists, or else at the
+ * first; "IMAGE:" alone is its root. No ":/" at all: a host path. */
+int cli_target_parse(const char *arg, struct cli_target *ret_t);
+void cli_target_free(struct cli_target *t);
+
+/* Say that @what failed at @image:@path (either may be NULL) because of @err
+ * (negative errno) and note the exit status. Returns it. */
+int cli_err(struct cli *c, const char *image, const char *path, int err);
+/* The same with words of one's own. */
+int cli_errf(struct cli *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Print the usage of @cmd; returns CLI_USAGE. */
+int cli_usage(struct cli *c);
+
+/* Mount for one command. On failure the line has been printed. */
+int cli_mount(struct cli *c, const char *image, bool rdonly,
+		struct uext4_fs **ret_fs);
+/* Unmount, print what fails, note the status. */
+void cli_unmount(struct cli *c, const char *image, struct uext4_fs *fs);
+
+/* Mount, resolve and hand over for the commands of one target: the node is held
+ * and both are released by cli_done(). */
+struct cli_at {
+	struct cli_target t;
+	struct uext4_fs *fs;
+	struct uext4_node *node;
+};
+int cli_open_at(struct cli *c, const char *arg, bool rdonly, unsigned flags,
+		struct cli_at *ret_at);
+void cli_close_at(struct cli *c, struct cli_at *at);
+
+/* Options shared by all commands (--json, --quiet, --offset, --partition,
+ * --cached) are taken out of argv before the command sees it. */
+int cli_take_options(struct cli *c, int *argc, char **argv);
+/* "4K", "1M", "0x10", "12": bytes. -EINVAL. */
+int cli_parse_size(const char *s, uint64_t *ret_bytes);
+
+/* partition.c: where partition @n (1..) of an MBR or GPT disk lies. */
+int cli_find_partition(const char *image, uint32_t n, uint64_t *ret_offset,
+		uint64_t *ret_len);
+
+/* progress.c: a bar on a terminal, nothing in a pipe. */
+struct progress {
+	bool on;
+	uint64_t total_bytes, total_files;
+	uint64_t bytes, files;
+	uint64_t drawn_ns;
+};
+void progress_start(struct progress *p, bool wanted, uint64_t total_files,
+		uint64_t total_bytes);
+void progress_add(struct progress *p, uint64_t files, uint64_t bytes);
+void progress_end(struct progress *p);
+
+/* The commands, one file each (cmd_*.c). */
+int cmd_info(struct cli *c, int argc, char **argv);
+int cmd_ls(struct cli *c, int argc, char **argv);
+int cmd_cat(struct cli *c, int argc, char **argv);
+int cmd_stat(struct cli *c, int argc, char **argv);
+int cmd_map(struct cli *c, int argc, char **argv);
+int cmd_cp(struct cli *c, int argc, char **argv);
+int cmd_write(struct cli *c, int argc, char **argv);
+int cmd_mkdir(struct cli *c, int argc, char **argv);
+int cmd_rm(struct cli *c, int argc, char **argv);
+int cmd_mv(struct cli *c, int argc, char **argv);
+int cmd_ln(struct cli *c, int argc, char **argv);
+int cmd_chmod(struct cli *c, int argc, char **argv);
+int cmd_chown(struct cli *c, int argc, char **argv);
+int cmd_touch(struct cli *c, int argc, char **argv);
+int cmd_truncate(struct cli *c, int argc, char **argv);
+int cmd_fallocate(struct cli *c, int argc, char **argv);
+int cmd_xattr(struct cli *c, int argc, char **argv);
+int cmd_recover(struct cli *c, int argc, char **argv);
+
+#endif /* UEXT4_CLI_CLI_H */
