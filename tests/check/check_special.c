@@ -82,6 +82,7 @@ void ck_reserved(struct ck *c, const struct ck_inode *in)
 	if (!mode_ok ||
 			(in->ino == 1 &&
 					(in->links || in->acl || in->dtime ||
+							in->flags ||
 							get_le16(in->raw + 2) ||
 							get_le16(in->raw +
 									0x18))))
