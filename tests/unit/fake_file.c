@@ -114,7 +114,8 @@ static int fake_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
 	*ret_map = (struct iomap){ .offset = (uint64_t)lblk << ff->bits };
 	if (lblk >= ff->nblk) {
 		ret_map->type = IOMAP_HOLE;
-		ret_map->length = (uint64_t)max << ff->bits;
+		ret_map->length = round_up_u64(
+				(pos & (bsize(ff) - 1)) + len, bsize(ff));
 		ret = flags & IOMAP_WRITE ? -EFBIG : 0;
 		goto out;
 	}
