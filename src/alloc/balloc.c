@@ -113,6 +113,7 @@ struct search {
 	uint32_t at_goal;  /* at the goal itself this is enough */
 	uint32_t max;      /* not longer */
 	uint32_t loads;    /* bitmaps that may still be read */
+	int err;           /* -EIO if one could not be */
 };
 
 static void search_init(
@@ -122,6 +123,7 @@ static void search_init(
 	pblk_t goal = req->goal;
 
 	s->a = a;
+	s->err = 0;
 	s->ngroups = geo->groups;
 	if ((req->flags & ALLOC_F_LOW32) != 0 && geo->blocks > UINT32_MAX)
 		s->ngroups = (grp_t)((UINT32_MAX - geo->first_data_block) /
@@ -208,6 +210,8 @@ static int search_round(struct search *s, struct alloc_run *ret_run)
 			ret = search_group(s, no, ret_run);
 			if (ret == 1 || ret == -ENOMEM)
 				return ret;
+			if (ret == -EIO)
+				s->err = ret;
 		}
 		seen += next - no;
 		no = next < s->ngroups ? next : 0;
@@ -233,7 +237,7 @@ static int search_run(struct alloc *a, const struct alloc_req *req,
 		if (ret != 0)
 			return ret < 0 ? ret : 0;
 		if (exact || s.want == 1)
-			return -ENOSPC;
+			return s.err != 0 ? s.err : -ENOSPC;
 		s.want = max_of(s.want / 4, 1);
 		/* Nothing is left to grow into behind a run that is short. */
 		s.max = len;

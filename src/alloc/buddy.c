@@ -89,7 +89,8 @@ static void leaf_update(struct buddy *b, uint32_t leaf)
 	uint32_t run = 0;
 
 	for (uint32_t w = 0; w < LEAF_WORDS; w++)
-		run = leaf_add_word(&n, run, w * 64, get_le64(p + w * 8));
+		run = leaf_add_word(
+				&n, run, w * 64, get_le64(p + (size_t)w * 8));
 	if (run == LEAF_BITS)
 		n.front = run;
 	n.back = run;
@@ -100,7 +101,7 @@ static void leaf_update(struct buddy *b, uint32_t leaf)
 /* Work out node @i, whose children cover @half bits each. */
 static void node_update(struct buddy *b, uint32_t i, uint32_t half)
 {
-	const struct node *l = &b->node[2 * i], *r = &b->node[2 * i + 1];
+	const struct node *l = &b->node[(size_t)2 * i], *r = l + 1;
 	struct node *n = &b->node[i];
 
 	n->front = l->front == half ? half + r->front : l->front;
@@ -215,8 +216,8 @@ static uint32_t node_find(const struct buddy *b, uint32_t i, uint32_t start,
 	bool found;
 
 	while (i < b->nleaf) {
-		const struct node *l = &b->node[2 * i];
-		const struct node *r = &b->node[2 * i + 1];
+		const struct node *l = &b->node[(size_t)2 * i];
+		const struct node *r = l + 1;
 
 		size /= 2;
 		if (l->longest >= want) {

@@ -31,6 +31,7 @@
 #include "base/log.h"
 #include "cache/buf.h"
 #include "disk/geo.h"
+#include "journal/journal.h"
 #include "journal/txn.h"
 
 #define NO_BLOCK UINT32_MAX
@@ -175,12 +176,15 @@ static int inode_take_zeroed(struct handle *h, struct alloc *a, struct grp *grp,
 	return ret;
 }
 
-/* N3 */
-static int inode_init_blocks(struct handle *h, struct alloc *a, struct grp *grp)
+/* N3, before an inode is taken: after that nothing but an abort may fail.
+ * *ret_did says whether the descriptor has changed. */
+static int inode_init_blocks(struct handle *h, struct alloc *a, struct grp *grp,
+		bool *ret_did)
 {
 	bool is_uninit;
 	int ret;
 
+	*ret_did = false;
 	mutex_lock(&grp->lock);
 	is_uninit = grp->berr == 0 &&
 			(grp_flags_locked(a, grp) & DGROUP_BLOCK_UNINIT) != 0;
@@ -190,8 +194,10 @@ static int inode_init_blocks(struct handle *h, struct alloc *a, struct grp *grp)
 	ret = 0;
 	if ((grp_flags_locked(a, grp) & DGROUP_BLOCK_UNINIT) != 0) {
 		ret = grp_block_init_locked(h, a, grp);
-		if (ret == 0)
+		if (ret == 0) {
+			*ret_did = true;
 			ret = handle_dirty(h, grp->bbuf);
+		}
 	}
 	grp_unlock(grp);
 	return ret;
@@ -202,8 +208,9 @@ static int inode_new_in(struct handle *h, struct alloc *a, grp_t no,
 		const struct alloc_inode_req *req, inum_t *ret_inum)
 {
 	struct grp *grp;
-	uint32_t idx;
-	int ret;
+	uint32_t idx = 0;
+	bool did;
+	int ret, err = 0;
 
 	ret = grp_get(a, no, &grp);
 	if (ret < 0)
@@ -212,12 +219,14 @@ static int inode_new_in(struct handle *h, struct alloc *a, grp_t no,
 		return -ENOSPC;
 	ret = grp_desc_prepare(h, grp);
 	if (ret == 0)
-		ret = inode_take_zeroed(h, a, grp, req, &idx);
+		ret = inode_init_blocks(h, a, grp, &did);
 	if (ret < 0)
 		return ret;
-	ret = inode_init_blocks(h, a, grp);
+	ret = inode_take_zeroed(h, a, grp, req, &idx);
+	if (ret == 0 || did)
+		err = grp_desc_store(h, a, grp);
 	if (ret == 0)
-		ret = grp_desc_store(h, a, grp);
+		ret = err;
 	if (ret == 0)
 		*ret_inum = geo_inum_at(a->geo, no, idx);
 	return ret;
@@ -228,7 +237,7 @@ int ialloc_new(struct handle *h, struct alloc *a,
 {
 	grp_t groups = a->geo->groups, no = orlov_group(a, req);
 	uint32_t per = a->geo->desc_per_block;
-	int ret = -ENOSPC;
+	int ret, err = -ENOSPC;
 
 	for (uint64_t seen = 0; seen < groups;) {
 		grp_t next = no + 1;
@@ -239,14 +248,16 @@ int ialloc_new(struct handle *h, struct alloc *a,
 		} else {
 			ret = inode_new_in(h, a, no, req, ret_inum);
 		}
-		/* Go on past full groups and damaged ones. */
-		if (ret != -ENOSPC && ret != -UEXT4_ECORRUPT &&
-				ret != -UEXT4_EBADCSUM)
+		/* Go on past full groups, damaged and unreadable ones. */
+		if (ret == 0 || ret == -ENOMEM || ret == -EROFS ||
+				journal_error(handle_journal(h)) != 0)
 			return ret;
+		if (ret == -EIO)
+			err = ret;
 		seen += next - no;
 		no = next < groups ? next : 0;
 	}
-	return -ENOSPC;
+	return err;
 }
 
 /* ---- freeing and asking ---- */

@@ -45,7 +45,7 @@ static int trim_group(struct alloc *a, struct grp *grp, uint32_t pos,
 	uint32_t bits = a->geo->block_bits;
 
 	for (;;) {
-		struct alloc_run run;
+		struct alloc_run run = { 0 };
 		int ret = trim_take(a, grp, &pos, end, minlen, &run);
 
 		if (ret != 1)
