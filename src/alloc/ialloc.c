@@ -209,7 +209,7 @@ static int inode_new_in(struct handle *h, struct alloc *a, grp_t no,
 {
 	struct grp *grp;
 	uint32_t idx = 0;
-	bool did;
+	bool did = false;
 	int ret, err = 0;
 
 	ret = grp_get(a, no, &grp);
