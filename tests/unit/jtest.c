@@ -134,7 +134,7 @@ void jt_drop(struct jt *t)
 	t->cache = NULL;
 }
 
-/* Every word depends on @val. One value in four begins like a block of the
+/* Every word depends on @val. One value in four looks like a block of the
  * journal, so that it must be escaped. */
 void jt_fill(uint8_t *p, uint32_t bs, uint64_t val)
 {
@@ -143,8 +143,10 @@ void jt_fill(uint8_t *p, uint32_t bs, uint64_t val)
 	for (i = 0; i < bs; i += 8)
 		put_le64(p + i, jt_mix(val + i));
 	put_le64(p + 8, val);
-	if (val % 4 == 1)
+	if (val % 4 == 1) {
 		put_be32(p, DJ_MAGIC);
+		put_be32(p + 4, DJ_DESCRIPTOR + (uint32_t)(val / 4 % 2));
+	}
 }
 
 uint64_t jt_value(const uint8_t *p, uint32_t bs)

@@ -18,6 +18,7 @@
 #include "jtest.h"
 
 #include "../power/explore.h"
+#include "journal/jstate.h"
 
 #define SUPER 0u
 #define COUNT 1u
@@ -166,6 +167,9 @@ static void one_op(struct world *w, struct jt *t)
 	bdev_emu_mark(t->dev, EMU_MARK_OP_END, w->op, 0);
 	if (rnd(w, 100) < 40)
 		sync_world(w, t);
+	/* In the middle of a transaction, as another thread would do it. */
+	if (rnd(w, 100) < 20)
+		assert_int_equal(journal_checkpoint(t->j, false), 0);
 }
 
 /* ---- the judge ---- */
@@ -425,22 +429,40 @@ static uint64_t env_u64(const char *name, uint64_t def)
 	return s != NULL ? strtoull(s, NULL, 0) : def;
 }
 
-/* One history: a mount, a cut, and a second life that is explored. */
-static void explore_world(const struct jt_opts *o, unsigned seed,
-		struct explore_report *sum, uint64_t *nested)
+/* Explore what @w did since @base. */
+static void explore_life(struct world *w, const struct emu_img *base,
+		const struct emu_log *log, unsigned seed, int life,
+		struct explore_report *sum)
 {
-	struct world *w = calloc(1, sizeof(*w));
+	const char *only = getenv("JPOWER_ONLY");
 	struct explore_opts eo = {
 		.seed = seed,
 		.subset_bits = 5,
 		.pair_max = 12,
 		.random = 12,
-		.only = getenv("JPOWER_ONLY"),
+		.only = only,
 	};
 	struct explore_report rep;
+	int ret;
+
+	if (only != NULL && env_u64("JPOWER_LIFE", 1) != (uint64_t)life)
+		return;
+	ret = explore_run(base, log, &eo, judge, w, &rep);
+	explore_report_add(sum, &rep);
+	if (ret != 0 || rep.failed > 0)
+		print_error("JPOWER_SEED=%u JPOWER_LIFE=%d JPOWER_ONLY=%s\n",
+				seed, life, rep.failures[0]);
+	assert_int_equal(ret, 0);
+	assert_int_equal(rep.failed, 0);
+}
+
+/* One history: a life, a cut, a second life. */
+static void explore_world(const struct jt_opts *o, unsigned seed,
+		struct explore_report *sum, uint64_t *nested)
+{
+	struct world *w = calloc(1, sizeof(*w));
 	struct emu_img *img, *base;
 	struct emu_log *log;
-	int ret;
 
 	w->o = *o;
 	w->o.precommit = world_precommit;
@@ -453,23 +475,18 @@ static void explore_world(const struct jt_opts *o, unsigned seed,
 	img = jt_image(o);
 	world_run(w, img, 16, &base, &log);
 	emu_img_free(img);
+	explore_life(w, base, log, seed, 1, sum);
 	img = world_cut(w, base, log);
 	emu_img_free(base);
 	emu_log_free(log);
 
 	world_run(w, img, 24, &base, &log);
 	emu_img_free(img);
-	ret = explore_run(base, log, &eo, judge, w, &rep);
-	explore_report_add(sum, &rep);
+	explore_life(w, base, log, seed, 2, sum);
 	*nested += w->judged_nested;
 	emu_img_free(base);
 	emu_log_free(log);
 	free(w);
-	if (ret != 0 || rep.failed > 0)
-		print_error("JPOWER_SEED=%u JPOWER_ONLY=%s\n", seed,
-				rep.failures[0]);
-	assert_int_equal(ret, 0);
-	assert_int_equal(rep.failed, 0);
 }
 
 /* Histories with successive seeds, for about JPOWER_SECONDS. */
@@ -483,8 +500,11 @@ static void explore_worlds(const char *what, const struct jt_opts *o)
 	unsigned n = 0;
 
 	do {
-		/* Other sizes of the ring wrap at other places. */
+		/* Other sizes of the ring wrap at other places, or not at all:
+		 * then a second mount writes over the first one's log. */
 		opts.ring = o->ring + (seed + n) % 13;
+		if ((seed + n) % 3 == 0)
+			opts.ring += 200;
 		explore_world(&opts, seed + n++, &sum, &nested);
 	} while (sum.seconds < max && getenv("JPOWER_ONLY") == NULL);
 	explore_print(stdout, what, &sum);
