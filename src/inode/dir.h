@@ -34,8 +34,8 @@ struct inode;
 #define DIR_NAME_MAX 255u
 
 /* @ftype is EXT4_FT_* (0 where the file system keeps none). -ENOENT. */
-int dir_find(struct inode *dir, const char *name, size_t len,
-		inum_t *ret_inum, uint8_t *ret_ftype);
+int dir_find(struct inode *dir, const char *name, size_t len, inum_t *ret_inum,
+		uint8_t *ret_ftype);
 /* The name is known not to be there. -ENOSPC, -EUCLEAN. */
 int dir_add(struct handle *h, struct inode *dir, const char *name, size_t len,
 		inum_t inum, uint8_t ftype);
@@ -50,7 +50,7 @@ int dir_init(struct handle *h, struct inode *dir, inum_t parent);
 int dir_is_empty(struct inode *dir);
 /* Credits of dir_add() (index splits included), of remove/set, of init. */
 uint32_t dir_credits_add(const struct inode *dir);
-#define DIR_CREDITS_SET	 2u
+#define DIR_CREDITS_SET  2u
 #define DIR_CREDITS_INIT 10u
 
 struct dir_entry {
