@@ -308,6 +308,15 @@ void fake_stop(struct fake *f)
 	}
 }
 
+void fake_reopen(struct fake *f)
+{
+	assert(f->is_open);
+	f->is_open = false;
+	for (pblk_t p = 0; p < f->geo.blocks; p++)
+		if (f->use[p] == FAKE_PENDING && !f->bufs[p])
+			f->use[p] = FAKE_FREE;
+}
+
 uint32_t handle_credits(const struct handle *h)
 {
 	return h->credits - h->used;

@@ -64,6 +64,9 @@ bool fake_has_failed(struct fake *f);
 struct handle *fake_start(struct fake *f, uint32_t credits);
 /* Asserts that credits were enough. */
 void fake_stop(struct fake *f);
+/* End the handle without looking at all blocks: others may be reading. Freed
+ * data blocks are free, freed node blocks stay as they are. */
+void fake_reopen(struct fake *f);
 /* Let handle_extend() answer -EAGAIN. */
 void fake_set_no_extend(struct fake *f, bool no_extend);
 
