@@ -14,6 +14,7 @@
 
 # include <stdio.h>
 # include <stdlib.h>
+# include <string.h>
 
 # define LOCKRANK_DEPTH 64u
 
@@ -29,6 +30,14 @@ struct lockrank_list {
 };
 
 static _Thread_local struct lockrank_list lockrank_mine;
+
+/* Address and name together: a struct may begin with a lock and be pushed as
+ * a pseudo lock itself. */
+static bool lockrank_is(const struct lockrank_held *h, const void *lock,
+		const char *name)
+{
+	return h->lock == lock && strcmp(h->name, name) == 0;
+}
 
 static void lockrank_die(const char *what, const char *name, int rank)
 {
@@ -50,7 +59,7 @@ void lockrank_check(
 	for (unsigned i = 0; i < l->n; i++) {
 		const struct lockrank_held *h = &l->held[i];
 
-		if (h->lock == lock)
+		if (lockrank_is(h, lock, name))
 			lockrank_die("taken twice", name, rank);
 		if (rank == LOCK_RANK_NONE || h->rank == LOCK_RANK_NONE)
 			continue;
@@ -80,7 +89,7 @@ void lockrank_pop(const void *lock, const char *name)
 	struct lockrank_list *l = &lockrank_mine;
 
 	for (unsigned i = l->n; i-- > 0;) {
-		if (l->held[i].lock != lock)
+		if (!lockrank_is(&l->held[i], lock, name))
 			continue;
 		for (; i + 1 < l->n; i++)
 			l->held[i] = l->held[i + 1];

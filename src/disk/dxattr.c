@@ -554,8 +554,9 @@ int dxattr_check_hashes(const struct dxattr_area *area, const char **ret_why)
 								e.value_len))
 			return bad(ret_why, "attribute entry's hash");
 	}
-	if (area->is_block &&
-			get_le32(area->base + OFF_HASH) != block_hash(area))
+	if (!area->is_block || get_le32(area->base + OFF_HASH) == 0)
+		return 0;
+	if (get_le32(area->base + OFF_HASH) != block_hash(area))
 		return bad(ret_why, "attribute block's hash");
 	return 0;
 }

@@ -107,7 +107,7 @@ int dxattr_check(const struct geo *geo, const struct dxattr_area *area,
 		const char **ret_why) UEXT4_MUST_CHECK;
 
 /* What e2fsck asks beyond dxattr_check(): the entry hashes (of either kind,
- * or 0 in an inode), and in a block the header's hash. Of a checked list
+ * or 0 in an inode), and in a block the header's hash, or 0. Of a checked list
  * without values in inodes. */
 int dxattr_check_hashes(const struct dxattr_area *area,
 		const char **ret_why) UEXT4_MUST_CHECK;
