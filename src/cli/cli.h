@@ -16,7 +16,7 @@
 
 #include "uext4/uext4.h"
 
-#define CLI_OK	    0
+#define CLI_OK      0
 #define CLI_FAILED  1
 #define CLI_USAGE   2
 #define CLI_DAMAGED 3
@@ -35,9 +35,9 @@ struct cli {
 	bool cached; /* no direct I/O on files inside the image */
 	bool stats;
 	uint64_t offset, limit; /* of the file system in the image, bytes */
-	uint32_t partition; /* 0: none */
-	int status; /* worst exit status so far */
-	char logged[600]; /* last message of the engine, not shown yet */
+	uint32_t partition;     /* 0: none */
+	int status;             /* worst exit status so far */
+	char logged[600];       /* last message of the engine, not shown yet */
 };
 
 struct cli_command {
@@ -57,7 +57,7 @@ void cli_target_free(struct cli_target *t);
 int cli_err(struct cli *c, const char *image, const char *path, int err);
 /* The same with words of one's own. */
 int cli_errf(struct cli *c, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+		__attribute__((format(printf, 2, 3)));
 /* Print the usage of @cmd; returns CLI_USAGE. */
 int cli_usage(struct cli *c);
 
@@ -95,6 +95,7 @@ struct progress {
 	uint64_t bytes, files;
 	uint64_t drawn_ns;
 };
+bool progress_wanted(const struct cli *c);
 void progress_start(struct progress *p, bool wanted, uint64_t total_files,
 		uint64_t total_bytes);
 void progress_add(struct progress *p, uint64_t files, uint64_t bytes);

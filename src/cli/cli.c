@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Targets, errors and mounting for the commands. See cli.h.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- targets ---- */
+
+static int target_set(const char *arg, size_t image_len, const char *path,
+		struct cli_target *ret_t)
+{
+	ret_t->image = strndup(arg, image_len);
+	ret_t->path = strdup(path);
+	if (ret_t->image && ret_t->path)
+		return 0;
+	cli_target_free(ret_t);
+	return -ENOMEM;
+}
+
+/* Does the text before @colon name something that exists? */
+static bool target_exists(const char *arg, const char *colon)
+{
+	char *image = strndup(arg, (size_t)(colon - arg));
+	struct stat st;
+	bool yes;
+
+	yes = image && image[0] != '\0' && stat(image, &st) == 0 &&
+			!S_ISDIR(st.st_mode);
+	free(image);
+	return yes;
+}
+
+int cli_target_parse(const char *arg, struct cli_target *ret_t)
+{
+	const char *first = strstr(arg, ":/");
+	size_t len = strlen(arg);
+	const char *colon;
+
+	ret_t->image = NULL;
+	for (colon = first; colon; colon = strstr(colon + 1, ":/")) {
+		if (target_exists(arg, colon))
+			return target_set(arg, (size_t)(colon - arg), colon + 1,
+					ret_t);
+	}
+	if (first)
+		return target_set(arg, (size_t)(first - arg), first + 1, ret_t);
+	if (len > 1 && arg[len - 1] == ':')
+		return target_set(arg, len - 1, "/", ret_t);
+	ret_t->path = strdup(arg);
+	return ret_t->path ? 0 : -ENOMEM;
+}
+
+void cli_target_free(struct cli_target *t)
+{
+	free(t->image);
+	free(t->path);
+	t->image = NULL;
+	t->path = NULL;
+}
+
+int cli_parse_size(const char *s, uint64_t *ret_bytes)
+{
+	static const char units[] = "KMGTP";
+	unsigned long long n;
+	const char *unit;
+	unsigned shift = 0;
+	char *end;
+
+	errno = 0;
+	n = strtoull(s, &end, 0);
+	if (errno != 0 || end == s || s[0] == '-')
+		return -EINVAL;
+	if (*end != '\0') {
+		unit = strchr(units, *end == 'k' ? 'K' : *end);
+		if (!unit || *unit == '\0')
+			return -EINVAL;
+		shift = 10u * ((unsigned)(unit - units) + 1);
+		end++;
+		if (strcmp(end, "iB") != 0 && *end != '\0')
+			return -EINVAL;
+	}
+	if (shift > 0 && n > UINT64_MAX >> shift)
+		return -EINVAL;
+	*ret_bytes = (uint64_t)n << shift;
+	return 0;
+}
+
+/* ---- errors ---- */
+
+static void note_status(struct cli *c, int status)
+{
+	if (status == CLI_DAMAGED || c->status == CLI_OK)
+		c->status = status;
+}
+
+/* What a person can do about it; NULL if the error says all. */
+static const char *err_advice(int err)
+{
+	switch (err) {
+	case -ENOSPC:
+		return "remove something or make the file system larger";
+	case -EROFS:
+		return "nothing was changed";
+	case -EBUSY:
+		return "another program is using it: unmount or stop that "
+		       "first";
+	case -EACCES:
+		return "check the permissions of the image";
+	case -ELOOP:
+		return "symlinks lead in a circle, or too far";
+	case -ENAMETOOLONG:
+		return "a name has at most 255 bytes";
+	case -ENOTDIR:
+		return "a part of the path is not a directory";
+	default:
+		return NULL;
+	}
+}
+
+int cli_err(struct cli *c, const char *image, const char *path, int err)
+{
+	int status = err == -EUCLEAN || err == -EBADMSG ? CLI_DAMAGED
+							: CLI_FAILED;
+	const char *advice = err_advice(err);
+
+	fprintf(stderr, "uext4: %s: %s%s%s: ", c->cmd, image ? image : "",
+			image && path ? ":" : "", path ? path : "");
+	if (c->logged[0] != '\0')
+		fprintf(stderr, "%s\n", c->logged);
+	else
+		fprintf(stderr, "%s%s%s\n", uext4_strerror(err),
+				advice ? "; " : "", advice ? advice : "");
+	c->logged[0] = '\0';
+	note_status(c, status);
+	return status;
+}
+
+int cli_errf(struct cli *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "uext4: %s: ", c->cmd);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	note_status(c, CLI_FAILED);
+	return CLI_FAILED;
+}
+
+/* ---- mounting ---- */
+
+/* Errors wait for the call that fails because of them; one that is overtaken by
+ * the next is printed by itself. */
+static void cli_log(void *ctx, enum uext4_log_level level, const char *msg)
+{
+	struct cli *c = ctx;
+
+	if (level == UEXT4_LOG_ERR) {
+		if (c->logged[0] != '\0')
+			fprintf(stderr, "uext4: %s\n", c->logged);
+		snprintf(c->logged, sizeof(c->logged), "%s", msg);
+	} else if (!c->quiet) {
+		fprintf(stderr, "uext4: %s\n", msg);
+	}
+}
+
+int cli_mount(struct cli *c, const char *image, bool rdonly,
+		struct uext4_fs **ret_fs)
+{
+	struct uext4_mount_opts opts = {
+		.size = sizeof(opts),
+		.flags = UEXT4_MNT_NOTHREAD | UEXT4_MNT_NOATIME,
+		.log = cli_log,
+		.log_ctx = c,
+		.offset = c->offset,
+		.limit = c->limit,
+	};
+	int ret;
+
+	if (rdonly)
+		opts.flags |= UEXT4_MNT_RDONLY;
+	if (c->partition != 0) {
+		ret = cli_find_partition(
+				image, c->partition, &opts.offset, &opts.limit);
+		if (ret == -ENOENT)
+			return cli_errf(c, "%s: has no partition %u", image,
+					c->partition);
+		if (ret < 0)
+			return cli_err(c, image, NULL, ret);
+	}
+	ret = uext4_mount(image, &opts, ret_fs);
+	return ret < 0 ? cli_err(c, image, NULL, ret) : 0;
+}
+
+void cli_unmount(struct cli *c, const char *image, struct uext4_fs *fs)
+{
+	int ret = uext4_unmount(fs);
+
+	if (ret < 0)
+		(void)cli_err(c, image, NULL, ret);
+	else if (c->logged[0] != '\0')
+		fprintf(stderr, "uext4: %s: %s\n", image, c->logged);
+	c->logged[0] = '\0';
+}
+
+int cli_open_at(struct cli *c, const char *arg, bool rdonly, unsigned flags,
+		struct cli_at *ret_at)
+{
+	int ret;
+
+	ret = cli_target_parse(arg, &ret_at->t);
+	if (ret < 0)
+		return cli_err(c, NULL, arg, ret);
+	if (!ret_at->t.image) {
+		ret = cli_errf(c,
+				"%s: not in an image; write it as IMAGE:/path",
+				arg);
+		goto out_target;
+	}
+	ret = cli_mount(c, ret_at->t.image, rdonly, &ret_at->fs);
+	if (ret != 0)
+		goto out_target;
+	ret = uext4_resolve(ret_at->fs, NULL, ret_at->t.path, flags, NULL,
+			&ret_at->node);
+	if (ret == 0)
+		return 0;
+	ret = cli_err(c, ret_at->t.image, ret_at->t.path, ret);
+	cli_unmount(c, ret_at->t.image, ret_at->fs);
+out_target:
+	cli_target_free(&ret_at->t);
+	return ret;
+}
+
+void cli_close_at(struct cli *c, struct cli_at *at)
+{
+	uext4_node_put(at->node);
+	cli_unmount(c, at->t.image, at->fs);
+	cli_target_free(&at->t);
+}
