@@ -447,6 +447,42 @@ static void small_files_lie_tight(void **state)
 	env_drop(&e);
 }
 
+static void trim_discards_what_is_free_and_only_that(void **state)
+{
+	struct alloc_req req = { .len = 100 };
+	struct alloc_run run;
+	struct alloc_stat before, after;
+	uint8_t junk[1024], seen[1024];
+	uint64_t bytes = 0;
+	struct handle *h;
+	struct env e;
+
+	(void)state;
+	env_make(&e, &small);
+	env_start(&e, ALLOC_CREDITS_RUN, &h);
+	assert_int_equal(alloc_blocks(h, e.alloc, &req, &run), 0);
+	env_stop(h);
+	memset(junk, 0x5a, sizeof(junk));
+	env_poke(&e, (run.pblk + 50) * 1024, junk, sizeof(junk));
+	alloc_stat(e.alloc, &before);
+	assert_int_equal(alloc_trim(e.alloc, 0, e.geo.blocks, 1, &bytes), 0);
+	assert_int_equal(bytes, before.free_blocks * 1024);
+	alloc_stat(e.alloc, &after);
+	assert_int_equal(after.avail_blocks, before.avail_blocks);
+	env_peek(&e, (run.pblk + 50) * 1024, seen, sizeof(seen));
+	assert_memory_equal(seen, junk, sizeof(junk));
+	/* Nothing is as long as a group and a block. */
+	assert_int_equal(alloc_trim(e.alloc, 0, e.geo.blocks, e.geo.bpg + 1,
+					 &bytes),
+			0);
+	assert_int_equal(bytes, 0);
+	env_start(&e, ALLOC_CREDITS_RUN, &h);
+	assert_int_equal(alloc_free(h, e.alloc, run, 0), 0);
+	env_stop(h);
+	env_fsck(&e);
+	env_drop(&e);
+}
+
 /* ---- threads ---- */
 
 #define NTHREADS 4
@@ -562,6 +598,7 @@ int main(void)
 		cmocka_unit_test(after_an_abort_freed_blocks_stay_busy),
 		cmocka_unit_test(wrong_frees_are_refused),
 		cmocka_unit_test(small_files_lie_tight),
+		cmocka_unit_test(trim_discards_what_is_free_and_only_that),
 		cmocka_unit_test(threads_never_share_a_block),
 	};
 
