@@ -293,8 +293,7 @@ static const char *const e2_profiles[] = {
 	"-t ext4 -b 4096 -O metadata_csum,64bit",
 	"-t ext4 -b 1024 -O metadata_csum,64bit,metadata_csum_seed,orphan_file",
 	"-t ext4 -b 4096 -O metadata_csum,64bit,sparse_super2,^resize_inode",
-	"-t ext4 -b 4096 -O "
-	"metadata_csum,^has_journal,^sparse_super,^resize_inode -I 512",
+	"-t ext4 -O ^has_journal,^sparse_super,^resize_inode -I 512",
 	"-t ext4 -b 65536 -O metadata_csum,64bit",
 };
 

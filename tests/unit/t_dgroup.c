@@ -102,8 +102,7 @@ static void meta_bg_descriptors_are_found(void **state)
 {
 	static const char *const args[] = {
 		"-t ext4 -b 1024 -g 1024 -O meta_bg,^resize_inode,64bit",
-		"-t ext4 -b 1024 -g 1024 -O meta_bg,^resize_inode,^64bit,"
-		"^metadata_csum,uninit_bg",
+		"-b 1024 -g 1024 -O meta_bg,^resize_inode,^64bit,uninit_bg",
 	};
 
 	for (size_t i = 0; i < array_len(args); i++) {

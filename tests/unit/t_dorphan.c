@@ -20,8 +20,7 @@ static void blocks_of_mke2fs_match(void **state)
 {
 	static const char *const args[] = {
 		"-t ext4 -b 1024 -O metadata_csum,orphan_file",
-		"-t ext4 -b 4096 -O metadata_csum,metadata_csum_seed,64bit,"
-		"orphan_file",
+		"-t ext4 -b 4096 -O metadata_csum_seed,64bit,orphan_file",
 		"-t ext4 -b 4096 -O ^metadata_csum,orphan_file",
 	};
 

@@ -253,6 +253,7 @@ static void dies(void (*act)(struct ranks *), const char *word)
 {
 	char said[1024];
 	int status, pipefd[2];
+	size_t len = 0;
 	ssize_t n;
 	pid_t pid;
 
@@ -270,8 +271,11 @@ static void dies(void (*act)(struct ranks *), const char *word)
 		_exit(0);
 	}
 	(void)close(pipefd[1]);
-	n = read(pipefd[0], said, sizeof(said) - 1);
-	said[n > 0 ? n : 0] = '\0';
+	while (len < sizeof(said) - 1 &&
+			(n = read(pipefd[0], said + len,
+					 sizeof(said) - 1 - len)) > 0)
+		len += (size_t)n;
+	said[len] = '\0';
 	(void)close(pipefd[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
