@@ -200,9 +200,6 @@ static int check_super_features(const struct dj_super *js, const char **ret_why)
 	if (csum && js->checksum_type != DJ_CSUM_CRC32C)
 		return bad(-UEXT4_ECORRUPT, ret_why,
 				"journal checksum type is not crc32c");
-	if (js->incompat & DJ_FI_FAST_COMMIT && js->start != 0)
-		return bad(-EOPNOTSUPP, ret_why,
-				"fast commits cannot be replayed");
 	return 0;
 }
 

@@ -112,8 +112,8 @@ void dj_super_decode(const void *raw, struct dj_super *ret_js);
 void dj_super_encode(const struct dj_super *js, void *raw);
 /* Can this be? Type, block size equal to @block_size, lengths, start within
  * the log, checksum type, features: -UEXT4_ECORRUPT; -EOPNOTSUPP for features
- * that we do not know, and for fast commits in a log that is not empty: they
- * cannot be replayed. @blocks: blocks that the journal inode (or device) has.
+ * that we do not know (fast commits are known: recovery refuses those that are
+ * in use). @blocks: blocks that the journal inode (or device) has.
  * *ret_why a phrase (may be NULL). */
 int dj_super_check(const struct dj_super *js, uint32_t block_size,
 		uint64_t blocks, const char **ret_why) UEXT4_MUST_CHECK;

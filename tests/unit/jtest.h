@@ -27,7 +27,7 @@
 #include "journal/txn.h"
 
 #define JT_META   1024u
-#define JT_LOG    1024u
+#define JT_LOG    1400u
 #define JT_RUN1   2000u /* of JT_LOG - JT_SPLIT blocks */
 #define JT_SPLIT  1010u /* log block where the second run begins */
 #define JT_RUN2   1500u
