@@ -38,8 +38,9 @@ int itable_init(struct itable *it)
 static void inode_free_memory(struct inode *inode)
 {
 	dir_cache_free(inode);
-	mapping_fini(&inode->map);
+	/* First: it waits for a flusher, who uses the mapping. */
 	iomap_file_fini(&inode->file);
+	mapping_fini(&inode->map);
 	rwsem_fini(&inode->rwsem);
 	mutex_fini(&inode->attr_lock);
 	mutex_fini(&inode->xattr_lock);

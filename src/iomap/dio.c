@@ -499,10 +499,11 @@ ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
 	uint64_t end;
 	ssize_t done;
 
-	assert(sector <= iomap_block_size(f));
 	if (ret != NULL)
 		*ret = (struct iomap_dio_result){ 0 };
-	if (((pos | it->count) & (sector - 1)) != 0 ||
+	/* A block smaller than a sector cannot be written alone. */
+	if (sector > iomap_block_size(f) ||
+			((pos | it->count) & (sector - 1)) != 0 ||
 			!check_add(pos, it->count, &end) || end > INT64_MAX)
 		return -EINVAL;
 	dio_init(&dio, f, pos, it, write, flags);

@@ -94,8 +94,9 @@ struct iomap_ops {
 	void (*unclaim)(struct iomap_file *f, uint32_t nblk);
 	/* A place for dirty bytes [pos, pos+len), block aligned, all delalloc
 	 * or all mapped: the start of it is answered in @ret_map (MAPPED, or
-	 * MAPPED|NEW for blocks only reserved so far, which will hold written
-	 * data after writeback_end()). @delalloc: the pages hold claims, which
+	 * UNWRITTEN, which writeback_end() converts, or MAPPED|NEW for blocks
+	 * only reserved so far, which will hold written data after
+	 * writeback_end()). @delalloc: the pages hold claims, which
 	 * pass to the callee for the length answered. */
 	int (*writeback_map)(struct iomap_file *f, uint64_t pos, uint64_t len,
 			bool delalloc, struct iomap *ret_map);

@@ -321,6 +321,10 @@ static void dirt_behind_eof_is_not_read(void **state)
 	memset(buf + 100, 0, sizeof(buf) - 100);
 	assert_int_equal(fake_read(ff, 0, got, sizeof(got)), 100);
 	assert_memory_equal(got, buf, 100);
+	/* Nor is it left in the page for whoever raises the size. */
+	fake_raise_size(&ff->file, 200);
+	assert_int_equal(fake_read(ff, 0, got, sizeof(got)), 200);
+	assert_memory_equal(got, buf, 200);
 	assert_int_equal(fake_truncate(ff, 4096), 0);
 	assert_int_equal(fake_read(ff, 0, got, sizeof(got)), 4096);
 	assert_memory_equal(got, buf, sizeof(got));

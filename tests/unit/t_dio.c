@@ -18,6 +18,34 @@
 
 #define BLK 4096u
 
+/* Memory that is asked for is counted, by glibc's own other names for it; the
+ * sanitizers have theirs. */
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&                    \
+		!defined(__SANITIZE_THREAD__)
+# define HAS_MALLOC_COUNT 1
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t n, size_t size);
+
+static atomic_uint malloc_count;
+
+void *malloc(size_t size)
+{
+	atomic_fetch_add(&malloc_count, 1);
+	return __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	atomic_fetch_add(&malloc_count, 1);
+	return __libc_calloc(n, size);
+}
+#else
+# define HAS_MALLOC_COUNT 0
+
+static atomic_uint malloc_count;
+#endif
+
 static struct bdev *emu_dev(uint64_t size, uint32_t flags)
 {
 	struct bdev_emu_opts opts = { .flags = flags, .seed = 11 };
@@ -106,6 +134,31 @@ static void an_overwrite_is_one_question_and_one_request(void **state)
 	assert_int_equal(ff->nend_io, 1);
 	assert_int_equal(ff->last_end_io_flags, 0);
 	assert_int_equal(count_ops(ff, BDEV_WRITE) - writes, 1);
+	fake_free(ff);
+}
+
+/* DI1 */
+static void an_overwrite_asks_for_no_memory(void **state)
+{
+	struct fake_file *ff;
+	struct bdev *dev;
+	uint8_t buf[2 * BLK];
+	unsigned before;
+
+	if (!HAS_MALLOC_COUNT)
+		skip(); /* the sanitizer owns malloc() */
+	assert_int_equal(bdev_mem_open(NULL, 1 << 20, 0, &dev), 0);
+	ff = fake_new(dev, 12, 64, 1 << 20);
+	fake_preset(ff, 0, 16, IOMAP_MAPPED);
+	ff->file.size = 16 * BLK;
+	memset(buf, 1, sizeof(buf));
+	before = atomic_load(&malloc_count);
+	assert_true(before > 0);
+	assert_int_equal(dio(ff, BLK, buf, sizeof(buf), true, 0, NULL),
+			sizeof(buf));
+	assert_int_equal(dio(ff, BLK, buf, sizeof(buf), false, 0, NULL),
+			sizeof(buf));
+	assert_int_equal(atomic_load(&malloc_count), before);
 	fake_free(ff);
 }
 
@@ -715,6 +768,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_whole_sectors_are_taken),
 		cmocka_unit_test(an_overwrite_is_one_question_and_one_request),
+		cmocka_unit_test(an_overwrite_asks_for_no_memory),
 		cmocka_unit_test(
 				a_long_write_is_mapped_in_chunks_and_written_at_once),
 		cmocka_unit_test(scattered_blocks_find_their_bytes),

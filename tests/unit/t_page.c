@@ -494,6 +494,64 @@ static void threads_never_see_half_a_change(void **state)
 	page_pool_free(pool);
 }
 
+struct waiter {
+	struct page_cache *pc;
+	_Atomic bool is_through;
+};
+
+static void *lock_one(void *arg)
+{
+	struct waiter *w = arg;
+	struct page *p[1];
+
+	mt_check(pages_lock(w->pc, 0, 1, p) == 0, "lock");
+	atomic_store(&w->is_through, true);
+	pages_unlock(w->pc, p, 1);
+	return NULL;
+}
+
+/* P2: nobody writes while somebody reads, or the device does. */
+static void a_writer_waits_for_every_hold(void **state)
+{
+	struct page_pool *pool = pool_of(8);
+	struct timespec ts = { .tv_nsec = 20000000 };
+	const uint8_t clean[1] = { PAGE_WB_CLEAN };
+	struct page_cache pc;
+
+	page_cache_init(&pc, pool);
+	for (int kind = 0; kind < 3; kind++) {
+		struct waiter w = { .pc = &pc };
+		pthread_t thread;
+		struct page *p[1];
+		bool delalloc;
+
+		put_dirty(&pc, 0, 1, false);
+		if (kind == 0)
+			assert_int_equal(pages_lock(&pc, 0, 1, p), 0);
+		else if (kind == 1)
+			assert_int_equal(pages_get_shared(&pc, 0, 1, p), 1);
+		else
+			assert_int_equal(pages_start_writeback(&pc, 0, 0, 1, p,
+							 &delalloc),
+					1);
+		assert_int_equal(
+				pthread_create(&thread, NULL, lock_one, &w), 0);
+		nanosleep(&ts, NULL);
+		assert_false(atomic_load(&w.is_through));
+		if (kind == 0)
+			pages_unlock(&pc, p, 1);
+		else if (kind == 1)
+			pages_put_shared(&pc, p, 1);
+		else
+			assert_int_equal(pages_end_writeback(&pc, p, 1, clean),
+					0);
+		pthread_join(thread, NULL);
+		assert_true(atomic_load(&w.is_through));
+	}
+	page_cache_fini(&pc);
+	page_pool_free(pool);
+}
+
 static void *flush_for_a_while(void *arg)
 {
 	struct page_pool *pool = arg;
@@ -549,6 +607,7 @@ int main(void)
 		cmocka_unit_test(the_pool_keeps_what_is_used),
 		cmocka_unit_test(held_and_dirty_pages_are_not_evicted),
 		cmocka_unit_test(an_error_is_told_once_to_each),
+		cmocka_unit_test(a_writer_waits_for_every_hold),
 		cmocka_unit_test(threads_never_see_half_a_change),
 		cmocka_unit_test(a_file_outlives_its_flusher),
 	};
