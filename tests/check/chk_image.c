@@ -158,8 +158,9 @@ int chk_image_take(struct chk_image *im, const char *path)
 
 	if (ret < 0)
 		return ret;
-	if (chk_run("case %s in *.gz) gzip -dc %s;; *) cat %s;; esac >%s", path,
-			    path, path, im->path) != 0)
+	if (chk_run("case %s in *.gz) gzip -dc %s >%s;; *) cp --sparse=always "
+		    "%s %s;; esac",
+			    path, path, im->path, path, im->path) != 0)
 		return -EIO;
 	return image_open(im);
 }
