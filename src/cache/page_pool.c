@@ -185,38 +185,45 @@ void page_pool_shrink(struct page_pool *pool, size_t target)
 	mutex_unlock(&pool->lock);
 }
 
+/* A page off the free list, which may have to grow or be fed by eviction. */
+static int page_pool_take_one_locked(
+		struct page_pool *pool, struct page **ret_page)
+{
+	struct page *page;
+	int ret;
+
+	while ((page = TAILQ_FIRST(&pool->free)) == NULL) {
+		ret = page_pool_grow_locked(pool);
+		if (ret < 0 && page_pool_evict_locked(pool, EVICT_BATCH) == 0)
+			return ret;
+	}
+	TAILQ_REMOVE(&pool->free, page, link);
+	page->flags = 0;
+	page->nshared = 0;
+	page->nfailed = 0;
+	atomic_store_explicit(&page->referenced, false, memory_order_relaxed);
+	atomic_fetch_add(&pool->nused, 1);
+	*ret_page = page;
+	return 0;
+}
+
 int page_pool_take(struct page_pool *pool, unsigned n, struct page_list *list)
 {
 	struct page_list got = TAILQ_HEAD_INITIALIZER(got);
 	bool may_evict = true;
+	struct page *page;
 	int ret = 0;
 
 	mutex_lock(&pool->lock);
-	while (n > 0) {
-		struct page *page;
-
+	while (n > 0 && ret == 0) {
 		if (may_evict && atomic_load(&pool->nused) >= pool->max_pages)
 			/* Over the bound and nothing to evict: grow (P4). */
 			may_evict = page_pool_evict_locked(pool,
 						    max_of(n, EVICT_BATCH)) > 0;
-		page = TAILQ_FIRST(&pool->free);
-		if (page == NULL) {
-			ret = page_pool_grow_locked(pool);
-			if (ret == 0)
-				continue;
-			if (page_pool_evict_locked(pool, n) == 0)
-				break;
-			ret = 0;
-			continue;
-		}
-		TAILQ_REMOVE(&pool->free, page, link);
-		page->flags = 0;
-		page->nshared = 0;
-		page->nfailed = 0;
-		atomic_store_explicit(
-				&page->referenced, false, memory_order_relaxed);
+		ret = page_pool_take_one_locked(pool, &page);
+		if (ret < 0)
+			break;
 		TAILQ_INSERT_TAIL(&got, page, link);
-		atomic_fetch_add(&pool->nused, 1);
 		n--;
 	}
 	mutex_unlock(&pool->lock);
@@ -245,46 +252,58 @@ static bool page_wants_lru(const struct page *page)
 	return (page->flags & (PAGE_UPTODATE | PAGE_DIRTY)) == PAGE_UPTODATE;
 }
 
+/* PP1 */
+static void page_pool_relist_locked(struct page_pool *pool, struct page *page)
+{
+	bool wants = page_wants_lru(page);
+
+	if (wants == page->on_lru)
+		return;
+	if (wants) {
+		TAILQ_INSERT_HEAD(&pool->lru, page, link);
+		pool->nlru++;
+	} else {
+		TAILQ_REMOVE(&pool->lru, page, link);
+		pool->nlru--;
+	}
+	page->on_lru = wants;
+}
+
+/* PP2 */
+static void page_pool_relist_file_locked(
+		struct page_pool *pool, struct page_cache *pc)
+{
+	bool is_dirty = atomic_load(&pc->ndirty) != 0;
+
+	if (is_dirty == pc->on_dirty)
+		return;
+	if (is_dirty)
+		TAILQ_INSERT_TAIL(&pool->dirty, pc, dirty_link);
+	else
+		TAILQ_REMOVE(&pool->dirty, pc, dirty_link);
+	pc->on_dirty = is_dirty;
+}
+
 void page_pool_update(struct page_cache *pc, struct page **pages, unsigned n,
 		int64_t dirty_delta)
 {
 	struct page_pool *pool = pc->pool;
-	bool is_dirty;
 	unsigned i = 0;
 
 	if (dirty_delta != 0) {
 		atomic_fetch_add(&pc->ndirty, (uint64_t)dirty_delta);
 		atomic_fetch_add(&pool->ndirty, (size_t)dirty_delta);
 	}
-	is_dirty = atomic_load(&pc->ndirty) != 0;
-	if (is_dirty == pc->on_dirty)
-		while (i < n && pages[i]->on_lru == page_wants_lru(pages[i]))
-			i++;
-	if (i == n && is_dirty == pc->on_dirty)
+	/* Mostly nothing moves, and the pool's lock is not needed. */
+	while (i < n && pages[i]->on_lru == page_wants_lru(pages[i]))
+		i++;
+	if (i == n && (atomic_load(&pc->ndirty) != 0) == pc->on_dirty)
 		return;
 
 	mutex_lock(&pool->lock);
-	for (; i < n; i++) {
-		bool wants = page_wants_lru(pages[i]);
-
-		if (wants == pages[i]->on_lru)
-			continue;
-		if (wants) {
-			TAILQ_INSERT_HEAD(&pool->lru, pages[i], link);
-			pool->nlru++;
-		} else {
-			TAILQ_REMOVE(&pool->lru, pages[i], link);
-			pool->nlru--;
-		}
-		pages[i]->on_lru = wants;
-	}
-	if (is_dirty != pc->on_dirty) { /* PP2 */
-		if (is_dirty)
-			TAILQ_INSERT_TAIL(&pool->dirty, pc, dirty_link);
-		else
-			TAILQ_REMOVE(&pool->dirty, pc, dirty_link);
-		pc->on_dirty = is_dirty;
-	}
+	for (; i < n; i++)
+		page_pool_relist_locked(pool, pages[i]);
+	page_pool_relist_file_locked(pool, pc);
 	mutex_unlock(&pool->lock);
 }
 
