@@ -109,7 +109,7 @@ struct rwsem_waiter;
 struct UEXT4_CAPABILITY("rwsem") rwsem {
 	_Atomic uint32_t state; /* RWSEM_*, see lock.c */
 	pthread_mutex_t m;      /* protects queue */
-	STAILQ_HEAD(, rwsem_waiter) queue;
+	STAILQ_HEAD(rwsem_queue, rwsem_waiter) queue;
 #ifndef NDEBUG
 	const char *name;         /* [const] */
 	int rank;                 /* [const] */

@@ -139,9 +139,7 @@ void dx_root_init(const struct geo *geo, void *block, inum_t self,
 	};
 
 	memset(block, 0, geo->block_size);
-	dirent_put(geo, block, 0, OFF_DOTDOT, self, DIRENT_FT_DIR, ".", 1);
-	dirent_put(geo, block, OFF_DOTDOT, geo->block_size - OFF_DOTDOT, parent,
-			DIRENT_FT_DIR, "..", 2);
+	dirent_put_dots(geo, block, self, parent, geo->block_size);
 	dx_root_info_encode(block, &info);
 	node_start(geo, (uint8_t *)block, DX_ROOT_OFF, child);
 }

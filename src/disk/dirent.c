@@ -202,22 +202,19 @@ static void put_rec_len(const struct geo *geo, uint8_t *p, uint32_t rec_len)
 	put_le16(p + OFF_REC_LEN, dirent_rec_len_encode(geo, rec_len));
 }
 
-void dirent_put(const struct geo *geo, void *block, uint32_t off,
-		uint32_t rec_len, inum_t inum, uint8_t ftype, const char *name,
-		uint32_t name_len)
+void dirent_put(const struct geo *geo, void *block, const struct ddirent *de)
 {
-	uint8_t *p = (uint8_t *)block + off;
+	uint8_t *p = (uint8_t *)block + de->off;
 
-	assert(name_len <= DIRENT_NAME_MAX);
-	assert(rec_len >= dirent_need(name_len));
-	assert(off + rec_len <= geo->block_size);
-	put_le32(p + OFF_INUM, inum);
-	put_rec_len(geo, p, rec_len);
-	p[OFF_NAME_LEN] = (uint8_t)name_len;
-	p[OFF_TYPE] = geo_has_incompat(geo, FI_FILETYPE) ? ftype : 0;
-	memcpy(p + OFF_NAME, name, name_len);
-	memset(p + OFF_NAME + name_len, 0,
-			rec_len - DIRENT_HDR_SIZE - name_len);
+	assert(de->rec_len >= dirent_need(de->name_len));
+	assert(de->off + de->rec_len <= geo->block_size);
+	put_le32(p + OFF_INUM, de->inum);
+	put_rec_len(geo, p, de->rec_len);
+	p[OFF_NAME_LEN] = de->name_len;
+	p[OFF_TYPE] = geo_has_incompat(geo, FI_FILETYPE) ? de->ftype : 0;
+	memcpy(p + OFF_NAME, de->name, de->name_len);
+	memset(p + OFF_NAME + de->name_len, 0,
+			de->rec_len - DIRENT_HDR_SIZE - de->name_len);
 }
 
 /* The first entry with room for @need bytes beside its own: its place, and
@@ -254,13 +251,19 @@ int dirent_insert(const struct geo *geo, void *block, inum_t inum,
 	uint32_t used;
 	int ret;
 
+	assert(name_len <= DIRENT_NAME_MAX);
 	ret = find_room(geo, block, dirent_need(name_len), &de, &used);
 	if (ret < 0)
 		return ret;
 	if (used > 0)
 		put_rec_len(geo, (uint8_t *)block + de.off, used);
-	dirent_put(geo, block, de.off + used, de.rec_len - used, inum, ftype,
-			name, name_len);
+	de.off += used;
+	de.rec_len -= used;
+	de.inum = inum;
+	de.ftype = ftype;
+	de.name = name;
+	de.name_len = (uint8_t)name_len;
+	dirent_put(geo, block, &de);
 	return 0;
 }
 
@@ -333,13 +336,32 @@ void dirent_block_init(const struct geo *geo, void *block)
 void dirent_block_init_dots(
 		const struct geo *geo, void *block, inum_t self, inum_t parent)
 {
-	uint32_t first = dirent_need(1);
-
 	memset(block, 0, geo->block_size);
-	dirent_put(geo, block, 0, first, self, DIRENT_FT_DIR, ".", 1);
-	dirent_put(geo, block, first, dirent_end(geo) - first, parent,
-			DIRENT_FT_DIR, "..", 2);
+	dirent_put_dots(geo, block, self, parent, dirent_end(geo));
 	tail_init(geo, (uint8_t *)block);
+}
+
+void dirent_put_dots(const struct geo *geo, void *block, inum_t self,
+		inum_t parent, uint32_t end)
+{
+	struct ddirent dot = {
+		.rec_len = dirent_need(1),
+		.inum = self,
+		.ftype = DIRENT_FT_DIR,
+		.name = ".",
+		.name_len = 1,
+	};
+	struct ddirent dotdot = {
+		.off = dot.rec_len,
+		.rec_len = end - dot.rec_len,
+		.inum = parent,
+		.ftype = DIRENT_FT_DIR,
+		.name = "..",
+		.name_len = 2,
+	};
+
+	dirent_put(geo, block, &dot);
+	dirent_put(geo, block, &dotdot);
 }
 
 static bool is_dot_or_dotdot(const struct ddirent *de)

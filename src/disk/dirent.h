@@ -88,11 +88,12 @@ int dirent_find(const struct geo *geo, const void *block, const char *name,
 		uint32_t name_len, struct ddirent *ret_de,
 		const char **ret_why) UEXT4_MUST_CHECK;
 
-/* Write an entry into [off, off + rec_len), which the caller knows to be
- * free; the slack behind the name is zeroed. */
-void dirent_put(const struct geo *geo, void *block, uint32_t off,
-		uint32_t rec_len, inum_t inum, uint8_t ftype, const char *name,
-		uint32_t name_len);
+/* Write @de, all fields, into [off, off + rec_len), which the caller knows to
+ * be free; the slack behind the name is zeroed. */
+void dirent_put(const struct geo *geo, void *block, const struct ddirent *de);
+/* Write "." and "..", the latter reaching to @end. */
+void dirent_put_dots(const struct geo *geo, void *block, inum_t self,
+		inum_t parent, uint32_t end);
 /* Put a new entry where there is room, cutting an old one's slack. Does not
  * look for the name. -ENOSPC: this block is full. Checksum is the caller's. */
 int dirent_insert(const struct geo *geo, void *block, inum_t inum,

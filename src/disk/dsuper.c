@@ -368,8 +368,8 @@ bool dsuper_is_same_fs(const void *raw, const void *backup)
 			return false;
 	}
 	for (unsigned i = 0; i < 3; i++) {
-		uint32_t diff = get_le32(a + 0x5C + 4 * i) ^
-				get_le32(b + 0x5C + 4 * i);
+		uint32_t diff = get_le32(a + 0x5C + (size_t)i * 4) ^
+				get_le32(b + 0x5C + (size_t)i * 4);
 
 		if (diff & ~moving[i])
 			return false;

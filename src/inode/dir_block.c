@@ -318,13 +318,19 @@ void dir_block_put(const struct geo *geo, uint8_t *data, uint32_t off,
 		uint32_t used, inum_t inum, uint8_t ftype, const char *name,
 		size_t len)
 {
-	uint32_t rec_len = dir_rec_len(geo, data, off);
+	struct ddirent de = {
+		.off = off + used,
+		.rec_len = dir_rec_len(geo, data, off) - used,
+		.inum = inum,
+		.ftype = ftype,
+		.name_len = (uint8_t)len,
+		.name = name,
+	};
 
 	if (used > 0)
 		put_le16(data + off + DE_REC_LEN,
 				dirent_rec_len_encode(geo, used));
-	dirent_put(geo, data, off + used, rec_len - used, inum, ftype, name,
-			(uint32_t)len);
+	dirent_put(geo, data, &de);
 }
 
 void dir_slot_remove(const struct geo *geo, uint8_t *data,
