@@ -398,7 +398,7 @@ ssize_t fake_write(
 /* Exclusive if it extends or pads, shared otherwise; the rest that is not for
  * direct I/O goes through the cache, and out of it (F1 - F3). */
 ssize_t fake_write_direct(struct fake_file *ff, uint64_t pos, const void *buf,
-		size_t len, uint32_t flags)
+		size_t len, uint32_t flags) UEXT4_NO_TSA
 {
 	bool excl = ((pos | len) & (bsize(ff) - 1)) != 0 ||
 			pos + len > ff->file.size;
