@@ -347,6 +347,7 @@ static int writeback_insert(struct handle *h, struct inode *inode,
 		const struct map_run *run, bool *ret_ours)
 {
 	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
+	uint32_t flags = MAP_F_CLAIMED;
 	int ret;
 
 	*ret_ours = true;
@@ -355,8 +356,12 @@ static int writeback_insert(struct handle *h, struct inode *inode,
 		return ret;
 
 	*ret_ours = false;
-	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len,
-			MAP_F_CLAIMED);
+	/* A block tree may need more nodes than were claimed. */
+	mutex_lock(&inode->attr_lock);
+	if (inode->claim_nodes < map_nodes_run(&inode->map, run->len))
+		flags = MAP_F_ROOT;
+	mutex_unlock(&inode->attr_lock);
+	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len, flags);
 	writeback_count_nodes(inode);
 	if (ret < 0)
 		(void)alloc_free(h, inode->it->alloc, ar, 0);

@@ -75,8 +75,10 @@ int ext_walk(const struct mapping *m,
 
 #define EXT_FRESH_MAX 5u
 
-/* New contents for some entries of a leaf. */
+/* New contents for entries [at, at + n_old) of a leaf. */
 struct ext_recs {
+	unsigned at, n_old;
+	uint32_t aflags; /* ALLOC_F_* for the node blocks that it may need */
 	unsigned n;
 	struct dext_leaf rec[EXT_FRESH_MAX];
 };
@@ -101,13 +103,11 @@ struct ext_plan {
 	struct ext_step step[EXT_LEVELS];
 };
 
-/* Prepare to replace entries [at, at + n_old) of @path's leaf by @recs. Node
- * blocks are allocated with ALLOC_F_* @aflags. After success one of
+/* Prepare to put @recs into the leaf of @path. After success one of
  * ext_plan_commit() or ext_plan_cancel() must follow; @path may then only be
  * put. -ENOSPC, -EIO, -EFBIG (too deep). */
 int ext_plan_prepare(struct ext_plan *plan, struct handle *h, struct mapping *m,
-		struct ext_path *path, unsigned at, unsigned n_old,
-		const struct ext_recs *recs, uint32_t aflags);
+		struct ext_path *path, const struct ext_recs *recs);
 /* Do it. An error says that the journal was aborted or that the block of a
  * dropped node could not be freed: the tree is whole in any case. */
 int ext_plan_commit(struct ext_plan *plan);
@@ -130,5 +130,7 @@ int ext_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 /* Credits that one change of the tree can need, with one run of data blocks
  * allocated or freed and the inode written. */
 uint32_t ext_credits(const struct mapping *m);
+/* Node blocks that inserting @len blocks one by one, anywhere, can need. */
+uint32_t ext_nodes_worst(const struct mapping *m, uint32_t len);
 
 #endif /* UEXT4_MAP_EXTENT_H */

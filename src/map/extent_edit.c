@@ -212,8 +212,7 @@ static int ext_plan_get_write(struct ext_plan *plan)
 }
 
 int ext_plan_prepare(struct ext_plan *plan, struct handle *h, struct mapping *m,
-		struct ext_path *path, unsigned at, unsigned n_old,
-		const struct ext_recs *recs, uint32_t aflags)
+		struct ext_path *path, const struct ext_recs *recs)
 {
 	struct ext_step *st = &plan->step[path->depth];
 	int ret;
@@ -223,13 +222,13 @@ int ext_plan_prepare(struct ext_plan *plan, struct handle *h, struct mapping *m,
 	plan->m = m;
 	plan->path = path;
 	st->is_touched = true;
-	st->at = at;
-	st->n_old = n_old;
+	st->at = recs->at;
+	st->n_old = recs->n_old;
 	st->n_new = recs->n;
 	for (unsigned i = 0; i < recs->n; i++)
 		dext_leaf_encode(st->fresh, i, &recs->rec[i]);
 
-	ret = ext_plan_climb(plan, aflags);
+	ret = ext_plan_climb(plan, recs->aflags);
 	if (ret == 0)
 		ret = ext_plan_get_write(plan);
 	if (ret < 0)

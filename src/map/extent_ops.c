@@ -65,7 +65,7 @@ static int ext_entry_get(const struct mapping *m, struct ext_path *path, int i,
 {
 	const struct ext_level *l = ext_leaf(path);
 	const uint64_t lo = path->depth ? l->lo : 0;
-	struct dext_leaf e;
+	struct dext_leaf e = { 0 };
 
 	dext_leaf_decode(l->node, (unsigned)i, &e);
 	if (e.len == 0 || e.len > ext_len_max(e.unwritten) ||
@@ -79,21 +79,21 @@ static int ext_entry_get(const struct mapping *m, struct ext_path *path, int i,
 /* The extents around a place of a leaf: up to three, some may be missing. */
 struct ext_around {
 	bool has_left, has_right;
-	unsigned at, n_old;
 	struct dext_leaf left, right;
 };
 
-/* Entries @l and @r of the leaf (out of range: none) and what is between. */
+/* Entries @l and @r of the leaf (out of range: none); they and what is between
+ * them is what @recs will replace. */
 static int ext_around_get(const struct mapping *m, struct ext_path *path, int l,
-		int r, struct ext_around *ret_around)
+		int r, struct ext_around *ret_around, struct ext_recs *recs)
 {
 	struct ext_around a = { 0 };
 	int ret;
 
 	a.has_left = l >= 0;
 	a.has_right = (unsigned)r < dext_entries(ext_leaf(path)->node);
-	a.at = (unsigned)(a.has_left ? l : l + 1);
-	a.n_old = (unsigned)(a.has_right ? r + 1 : r) - a.at;
+	recs->at = (unsigned)(a.has_left ? l : l + 1);
+	recs->n_old = (unsigned)(a.has_right ? r + 1 : r) - recs->at;
 	if (a.has_left) {
 		ret = ext_entry_get(m, path, l, &a.left);
 		if (ret < 0)
@@ -109,14 +109,12 @@ static int ext_around_get(const struct mapping *m, struct ext_path *path, int l,
 }
 
 static int ext_replace(struct handle *h, struct mapping *m,
-		struct ext_path *path, const struct ext_around *a,
-		const struct ext_recs *recs, uint32_t aflags)
+		struct ext_path *path, const struct ext_recs *recs)
 {
 	struct ext_plan plan;
 	int ret;
 
-	ret = ext_plan_prepare(
-			&plan, h, m, path, a->at, a->n_old, recs, aflags);
+	ret = ext_plan_prepare(&plan, h, m, path, recs);
 	if (ret < 0)
 		return ret;
 	return ext_plan_commit(&plan);
@@ -133,8 +131,8 @@ int ext_insert(struct handle *h, struct mapping *m, const struct map_run *run,
 		.unwritten = run->type == MAP_UNWRITTEN,
 		.pblk = run->pblk,
 	};
-	struct ext_recs recs = { 0 };
-	struct ext_around a;
+	struct ext_recs recs = { .aflags = aflags };
+	struct ext_around a = { 0 };
 	struct ext_path path;
 	int ret;
 
@@ -142,7 +140,7 @@ int ext_insert(struct handle *h, struct mapping *m, const struct map_run *run,
 	if (ret < 0)
 		return ret;
 	ret = ext_around_get(m, &path, ext_leaf(&path)->idx,
-			ext_leaf(&path)->idx + 1, &a);
+			ext_leaf(&path)->idx + 1, &a, &recs);
 	if (ret < 0)
 		goto out_path;
 	if ((a.has_left && ext_end(&a.left) > new.lblk) ||
@@ -157,7 +155,7 @@ int ext_insert(struct handle *h, struct mapping *m, const struct map_run *run,
 	ext_recs_push(&recs, new);
 	if (a.has_right)
 		ext_recs_push(&recs, a.right);
-	ret = ext_replace(h, m, &path, &a, &recs, aflags);
+	ret = ext_replace(h, m, &path, &recs);
 out_path:
 	ext_path_put(&path);
 	return ret;
@@ -168,10 +166,10 @@ out_path:
 /* The extent at @lblk, which must be one, with its neighbours. */
 static int ext_target_get(const struct mapping *m, struct ext_path *path,
 		lblk_t lblk, struct dext_leaf *ret_e,
-		struct ext_around *ret_around)
+		struct ext_around *ret_around, struct ext_recs *recs)
 {
 	const int idx = ext_leaf(path)->idx;
-	struct dext_leaf e;
+	struct dext_leaf e = { 0 };
 	int ret;
 
 	if (idx < 0)
@@ -183,7 +181,7 @@ static int ext_target_get(const struct mapping *m, struct ext_path *path,
 	if (ext_end(&e) <= lblk)
 		return ext_corrupt(m, path->depth, e.pblk,
 				"hole in a converted run");
-	ret = ext_around_get(m, path, idx - 1, idx + 1, ret_around);
+	ret = ext_around_get(m, path, idx - 1, idx + 1, ret_around, recs);
 	if (ret == 0)
 		*ret_e = e;
 	return ret;
@@ -194,10 +192,9 @@ static int ext_target_get(const struct mapping *m, struct ext_path *path,
 static int ext_split_at(struct handle *h, struct mapping *m, uint64_t pos,
 		bool to_unwritten, uint32_t aflags)
 {
-	struct ext_recs recs = { 0 };
-	struct ext_around a = { .n_old = 1 };
+	struct ext_recs recs = { .n_old = 1, .aflags = aflags };
 	struct ext_path path;
-	struct dext_leaf e;
+	struct dext_leaf e = { 0 };
 	int idx, ret;
 
 	if (pos >= DEXT_LBLK_END)
@@ -213,10 +210,10 @@ static int ext_split_at(struct handle *h, struct mapping *m, uint64_t pos,
 			e.unwritten == to_unwritten)
 		goto out_path;
 
-	a.at = (unsigned)idx;
+	recs.at = (unsigned)idx;
 	ext_recs_add(&recs, ext_part(&e, e.lblk, pos));
 	ext_recs_add(&recs, ext_part(&e, pos, ext_end(&e)));
-	ret = ext_replace(h, m, &path, &a, &recs, aflags);
+	ret = ext_replace(h, m, &path, &recs);
 out_path:
 	ext_path_put(&path);
 	return ret;
@@ -228,16 +225,16 @@ static int ext_convert_one(struct handle *h, struct mapping *m, lblk_t lblk,
 		uint64_t end, bool to_unwritten, uint32_t aflags,
 		uint64_t *ret_next)
 {
-	struct ext_recs recs = { 0 };
+	struct ext_recs recs = { .aflags = aflags };
 	struct dext_leaf e = { 0 }, part;
-	struct ext_around a;
+	struct ext_around a = { 0 };
 	struct ext_path path;
 	int ret;
 
 	ret = ext_path_get(m, lblk, &path);
 	if (ret < 0)
 		return ret;
-	ret = ext_target_get(m, &path, lblk, &e, &a);
+	ret = ext_target_get(m, &path, lblk, &e, &a, &recs);
 	if (ret < 0)
 		goto out_path;
 	end = min_u64(end, ext_end(&e));
@@ -260,7 +257,7 @@ static int ext_convert_one(struct handle *h, struct mapping *m, lblk_t lblk,
 	ext_recs_push(&recs, ext_part(&e, end, ext_end(&e)));
 	if (a.has_right)
 		ext_recs_push(&recs, a.right);
-	ret = ext_replace(h, m, &path, &a, &recs, aflags);
+	ret = ext_replace(h, m, &path, &recs);
 out_next:
 	if (ret == 0)
 		*ret_next = end;
@@ -343,7 +340,7 @@ static int ext_last_part(const struct mapping *m, struct ext_path *path,
 		struct dext_leaf *ret_part, uint64_t *ret_end)
 {
 	const struct ext_level *l = ext_leaf(path);
-	struct dext_leaf e;
+	struct dext_leaf e = { 0 };
 	uint64_t lo, hi;
 	uint32_t in_grp;
 	int ret;
@@ -376,14 +373,15 @@ static int ext_remove_part(struct handle *h, struct mapping *m,
 		const struct dext_leaf *part)
 {
 	const struct alloc_run run = { .pblk = part->pblk, .len = part->len };
-	struct ext_recs recs = { 0 };
+	struct ext_recs recs = { .at = (unsigned)ext_leaf(path)->idx,
+		.n_old = 1,
+		.aflags = ALLOC_F_ROOT };
 	struct ext_plan plan;
 	int ret;
 
 	ext_recs_add(&recs, ext_part(e, e->lblk, part->lblk));
 	ext_recs_add(&recs, ext_part(e, ext_end(part), ext_end(e)));
-	ret = ext_plan_prepare(&plan, h, m, path, (unsigned)ext_leaf(path)->idx,
-			1, &recs, ALLOC_F_ROOT);
+	ret = ext_plan_prepare(&plan, h, m, path, &recs);
 	if (ret < 0)
 		return ret;
 	ret = alloc_free(h, m->alloc, run,
@@ -399,7 +397,7 @@ static int ext_remove_part(struct handle *h, struct mapping *m,
 int ext_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 		uint64_t *ret_end)
 {
-	struct dext_leaf e, part;
+	struct dext_leaf e = { 0 }, part = { 0 };
 	struct ext_path path;
 	int ret = 0;
 
@@ -438,4 +436,30 @@ uint32_t ext_credits(const struct mapping *m)
 	/* Every node on the path; for each level a new node with bitmap and
 	 * descriptor, or two that go, which are four; the data; the inode. */
 	return depth + 4 * nodes + ALLOC_CREDITS_RUN + 1;
+}
+
+uint32_t ext_nodes_worst(const struct mapping *m, uint32_t len)
+{
+	const uint32_t max = dext_max_entries(m->geo, m->geo->block_size);
+	/* A node that came from a split takes so many entries until the next;
+	 * an appending split leaves a full node behind: that is one more. */
+	const uint64_t per = max_of(max / 2 - 1, 1u);
+	const uint32_t depth =
+			atomic_load_explicit(&m->depth, memory_order_relaxed);
+	uint64_t n = len, total = 0, there = 4;
+
+	for (uint32_t k = 1; k < depth; k++)
+		there *= max;
+	/* From the leaves up: each node that is there may be full already. */
+	for (uint32_t k = 0; k < depth; k++) {
+		n = min_u64(n, there) + 2 * n / per + 1;
+		total += n;
+		there /= max;
+	}
+	/* And the levels that come on top. */
+	for (uint32_t k = depth; k < DEXT_DEPTH_MAX && n > 0; k++) {
+		n = 2 * n / per;
+		total += n + 1;
+	}
+	return (uint32_t)min_u64(total, UINT32_MAX);
 }

@@ -429,7 +429,7 @@ int ind_insert(struct handle *h, struct mapping *m, const struct map_run *run,
 	ret = ind_make_nodes(h, m, run->lblk, run->len, aflags, &n);
 	if (ret < 0)
 		goto out_nodes;
-	plans = calloc(n, sizeof(*plans));
+	plans = calloc(max_of(n, 1u), sizeof(*plans));
 	ret = plans ? ind_plans_prepare(plans, n, h, m, run) : -ENOMEM;
 	if (ret < 0)
 		goto out_nodes;

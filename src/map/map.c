@@ -489,10 +489,17 @@ uint32_t map_credits_convert(const struct mapping *m)
 	return m->is_extents ? ext_credits(m) : 1;
 }
 
-uint32_t map_nodes_worst(const struct mapping *m, uint32_t len)
+uint32_t map_nodes_run(const struct mapping *m, uint32_t len)
 {
 	if (!m->is_extents)
 		return ind_nodes_worst(m, len);
+	/* One at each level that it may have by then, and a new root's. */
 	return min_of(atomic_load_explicit(&m->depth, memory_order_relaxed) + 2,
 			DEXT_DEPTH_MAX);
+}
+
+uint32_t map_nodes_worst(const struct mapping *m, uint32_t len)
+{
+	return m->is_extents ? ext_nodes_worst(m, len)
+			     : ind_nodes_worst(m, len);
 }

@@ -148,7 +148,13 @@ int map_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 uint32_t map_credits_alloc(const struct mapping *m, uint32_t len);
 uint32_t map_credits_remove(const struct mapping *m);
 uint32_t map_credits_convert(const struct mapping *m);
-/* Node blocks that inserting @len blocks can need at worst: what to claim. */
+/* Node blocks that inserting one run of @len blocks can need at most. */
+uint32_t map_nodes_run(const struct mapping *m, uint32_t len);
+/* What to claim for @len blocks that will be inserted later in any number of
+ * runs. With extents an upper bound, however scattered they are. In a block tree
+ * as many as if they lay together and a few more (one node each, the honest
+ * bound, would refuse to fill the device by half): insert with MAP_F_CLAIMED
+ * only while map_nodes_run() are claimed, else with MAP_F_ROOT. */
 uint32_t map_nodes_worst(const struct mapping *m, uint32_t len);
 /* The first block at or after @lblk that is not a hole, cut to its run;
  * -ENOENT if there is none. For SEEK_DATA, fiemap, orphan clean-up. */

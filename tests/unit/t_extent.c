@@ -369,7 +369,7 @@ static int spoil_order(uint8_t *node)
 }
 static int spoil_beyond(uint8_t *node)
 {
-	put_le32(node + 12 + 12 * 8, 0xfffffff0);
+	put_le32(node + 108, 0xfffffff0);
 	return 1;
 }
 static int spoil_child_system(uint8_t *node)

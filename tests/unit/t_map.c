@@ -168,7 +168,7 @@ static void nodes_are_taken_from_the_claim(void **state)
 		uint64_t nodes;
 
 		for (lblk_t lblk = 0; lblk < 600; lblk += 3) {
-			uint32_t worst = map_nodes_worst(&e->m, 1);
+			uint32_t worst = map_nodes_run(&e->m, 1);
 			uint64_t was = e->m.nodes_claimed;
 
 			assert_int_equal(alloc(e, lblk, 1, MAP_F_CLAIMED, &run),
@@ -178,6 +178,38 @@ static void nodes_are_taken_from_the_claim(void **state)
 		nodes = e->m.nodes_claimed;
 		assert_true(nodes > 10);
 		assert_int_equal(nodes, fake_count(e->f, FAKE_NODE));
+		env_free(e);
+	}
+}
+
+/* However scattered: what was claimed for all of them is enough. */
+static void claims_cover_scattered_blocks(void **state)
+{
+	unsigned seed = 5;
+
+	for (int round = 0; round < 60; round++) {
+		struct env *e = env_new(true);
+		uint32_t n = 0, worst, step = 1 + (uint32_t)rand_r(&seed) % 8;
+		struct map_run run;
+		uint64_t was;
+
+		/* No two together, or they would melt. */
+		fake_set_runs(e->f, 1, false);
+		/* A tree of any size, leaves full from appending. */
+		for (lblk_t lblk = rand_r(&seed) % 700; lblk < 1500;
+				lblk += 2 * step)
+			assert_int_equal(alloc(e, lblk, 1, 0, &run), 0);
+		worst = map_nodes_worst(&e->m, 300);
+		was = fake_count(e->f, FAKE_NODE);
+		while (n < 300) {
+			lblk_t lblk = (lblk_t)rand_r(&seed) % 3000;
+
+			if (round % 2)
+				lblk = 2 * n;
+			assert_int_equal(alloc(e, lblk, 1, 0, &run), 0);
+			n++;
+		}
+		assert_in_range(fake_count(e->f, FAKE_NODE) - was, 0, worst);
 		env_free(e);
 	}
 }
@@ -304,6 +336,7 @@ int main(void)
 				every_change_counts_seq_on_and_writes_the_inode_once),
 		cmocka_unit_test(a_failed_allocation_gives_everything_back),
 		cmocka_unit_test(nodes_are_taken_from_the_claim),
+		cmocka_unit_test(claims_cover_scattered_blocks),
 		cmocka_unit_test(goals_follow_the_neighbour),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(readers_never_bring_back_the_past),

@@ -287,7 +287,7 @@ static void fuzz_one(struct fuzz *z, uint32_t i)
 void tree_fuzz(struct tree_fuzz *fz)
 {
 	struct fuzz z = { .fz = fz };
-	const char *more = getenv("UEXT4_FUZZ_SEED");
+	const char *more = secure_getenv("UEXT4_FUZZ_SEED");
 
 	/* Another number walks another way; print it to walk it again. */
 	if (more)
