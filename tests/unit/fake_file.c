@@ -427,7 +427,8 @@ ssize_t fake_write_direct(struct fake_file *ff, uint64_t pos, const void *buf,
 			len - (size_t)done);
 	if (ret <= 0)
 		return done > 0 ? done : ret;
-	CHECK(iomap_writeback(&ff->file, pos, pos + (uint64_t)ret - 1) == 0);
+	if (iomap_writeback(&ff->file, pos, pos + (uint64_t)ret - 1) < 0)
+		return done > 0 ? done : -EIO; /* F3 */
 	CHECK(iomap_invalidate(&ff->file, pos, pos + (uint64_t)ret - 1) == 0);
 	return done + ret;
 }

@@ -617,6 +617,87 @@ static void a_random_mix_is_what_the_model_says(void **state)
 	}
 }
 
+/* ---- the mix under faults ---- */
+
+/* One step whose result may be an error. */
+static void fault_step(struct mix *m)
+{
+	struct fake_file *ff = m->ff;
+	uint64_t pos;
+	uint64_t len;
+
+	ff->max_run = rnd(&m->seed) % 8;
+	mix_range(m, rnd(&m->seed) % 2 ? 512 : 1u << ff->bits, &pos, &len);
+	fill_random(&m->seed, m->buf, len);
+	switch (rnd(&m->seed) % 8) {
+	case 0:
+	case 1:
+		(void)fake_write(ff, pos, m->buf, len);
+		break;
+	case 2:
+	case 3:
+		(void)fake_write_direct(ff, pos, m->buf, len, 0);
+		break;
+	case 4:
+		(void)fake_read_direct(ff, pos, m->buf, len);
+		break;
+	case 5:
+		(void)fake_zero(ff, pos, len);
+		break;
+	case 6:
+		(void)(rnd(&m->seed) % 2 ? fake_punch(ff, pos, len)
+					 : fake_truncate(ff, pos));
+		break;
+	default:
+		(void)iomap_writeback(&ff->file, 0, UINT64_MAX);
+		page_pool_shrink(ff->pool, 0);
+		break;
+	}
+}
+
+static void fault_check(struct mix *m)
+{
+	for (uint64_t pos = 0; pos < m->ff->file.size; pos += 512) {
+		ssize_t n = fake_read(m->ff, pos, m->buf, 512);
+
+		/* The one fault may hit this read. */
+		assert_true(n >= 0 || n == -EIO);
+		for (ssize_t i = 0; i < n; i++)
+			assert_int_not_equal(m->buf[i], FAKE_POISON);
+	}
+}
+
+/* The n-th request fails, for every n: no poison is seen, no claim and no
+ * block is lost, and the next try works. */
+static void any_single_fault_leaves_no_poison_and_no_leak(void **state)
+{
+	for (unsigned nth = 1; nth <= 60; nth++) {
+		struct emu_fault fault = {
+			.ops = nth % 2 ? EMU_OP(BDEV_WRITE) : EMU_OP(BDEV_READ),
+			.nth = nth,
+			.count = 1 + nth % 3,
+			.err = -EIO,
+		};
+		struct mix m = { .seed = nth, .max = 48 << 12 };
+		struct fake_file *ff =
+				fake_new(emu_dev(64 << 12), 12, 64, 24 << 12);
+
+		m.ff = ff;
+		m.buf = malloc(m.max);
+		assert_int_equal(bdev_emu_fault_add(ff->dev, &fault), 0);
+		for (unsigned i = 0; i < 60; i++) {
+			fault_step(&m);
+			fault_check(&m);
+		}
+		bdev_emu_fault_clear(ff->dev);
+		assert_int_equal(iomap_writeback(&ff->file, 0, UINT64_MAX), 0);
+		assert_int_equal(ff->nclaims, 0);
+		fault_check(&m);
+		free(m.buf);
+		fake_free(ff);
+	}
+}
+
 /* ---- threads ---- */
 
 #define MT_SECTORS 512u
@@ -787,6 +868,7 @@ int main(void)
 		cmocka_unit_test(a_random_reader_gets_what_it_asked_for),
 		cmocka_unit_test(a_pool_full_of_one_file_serves_another),
 		cmocka_unit_test(a_random_mix_is_what_the_model_says),
+		cmocka_unit_test(any_single_fault_leaves_no_poison_and_no_leak),
 		cmocka_unit_test(threads_see_whole_sectors_and_no_poison),
 		cmocka_unit_test(a_big_copy_is_timed),
 	};
