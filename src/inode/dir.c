@@ -97,8 +97,7 @@ static int dir_find_linear(struct inode *dir, const char *name, size_t len,
 
 static bool dir_is_broken(int ret)
 {
-	return ret == -UEXT4_ECORRUPT || ret == -UEXT4_EBADCSUM ||
-			ret == -EOPNOTSUPP;
+	return ret == -UEXT4_ECORRUPT || ret == -UEXT4_EBADCSUM;
 }
 
 /* To read: a broken index is no hindrance (R5). */

@@ -144,7 +144,9 @@ static int dir_block_check(const struct inode *dir, lblk_t lblk, lblk_t nblk,
 	}
 	if (ret < 0)
 		(void)dir_corrupt(dir, lblk, why);
-	else if (!is_checked)
+	if (ret == -EOPNOTSUPP)
+		ret = -UEXT4_ECORRUPT; /* the index is no use: R5 of dir.h */
+	if (ret == 0 && !is_checked)
 		buf_set_verified(b);
 	return ret;
 }
