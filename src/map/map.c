@@ -105,10 +105,7 @@ static void map_remember_locked(struct mapping *m, const struct map_run *run)
 	es_insert(m->es, run);
 }
 
-/* Remember what was found while @seq was seen, unless somebody else wants the
- * lock: then it is found again next time. */
-static void map_remember(
-		struct mapping *m, const struct map_run *run, uint64_t seq)
+void map_remember(struct mapping *m, const struct map_run *run, uint64_t seq)
 {
 	if (!rwsem_write_trylock(&m->lock))
 		return;

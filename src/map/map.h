@@ -106,6 +106,9 @@ int map_find(struct mapping *m, lblk_t lblk, uint32_t max,
 /* The same from the extent status alone: -EAGAIN if not known there. */
 int map_find_cached(struct mapping *m, lblk_t lblk, uint32_t max,
 		struct map_run *ret_run);
+/* Remember @run, which was found while seq was @seq, unless something changed
+ * since (M2) or somebody else wants the lock. The tail of map_find(). */
+void map_remember(struct mapping *m, const struct map_run *run, uint64_t seq);
 
 #define MAP_F_UNWRITTEN 0x1u /* new blocks are unwritten (extents only) */
 #define MAP_F_ROOT      0x2u /* may use root's reserve */

@@ -113,6 +113,30 @@ static void what_changed_is_not_remembered_wrongly(void **state)
 	env_free(e);
 }
 
+/* DIO-SPEC B38, step by step: T1 looks, T2 changes, T1 would remember. */
+static void what_was_seen_before_a_change_is_not_remembered(void **state)
+{
+	struct env *e = env_new(true);
+	struct map_run hole, data, now;
+	uint64_t seq = e->m.seq;
+
+	assert_int_equal(map_find(&e->m, 0, 100, &hole), 0);
+	map_remember(&e->m, &hole, seq);
+	assert_int_equal(map_find_cached(&e->m, 0, 1, &now), 0);
+
+	assert_int_equal(alloc(e, 0, 4, 0, &data), 0);
+	map_remember(&e->m, &hole, seq);
+	assert_int_equal(map_find(&e->m, 0, 9, &now), 0);
+	assert_int_equal(now.type, MAP_WRITTEN);
+
+	seq = e->m.seq;
+	assert_int_equal(take_out(e, 0, 4), 0);
+	map_remember(&e->m, &data, seq);
+	assert_int_equal(map_find(&e->m, 0, 9, &now), 0);
+	assert_int_equal(now.type, MAP_HOLE);
+	env_free(e);
+}
+
 static void every_change_counts_seq_on_and_writes_the_inode_once(void **state)
 {
 	struct env *e = env_new(true);
@@ -332,6 +356,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_found_is_remembered),
 		cmocka_unit_test(what_changed_is_not_remembered_wrongly),
+		cmocka_unit_test(
+				what_was_seen_before_a_change_is_not_remembered),
 		cmocka_unit_test(
 				every_change_counts_seq_on_and_writes_the_inode_once),
 		cmocka_unit_test(a_failed_allocation_gives_everything_back),
