@@ -17,6 +17,8 @@
  */
 #include "jtest.h"
 
+#include <pthread.h>
+
 #include "../power/explore.h"
 #include "journal/jstate.h"
 
@@ -549,6 +551,148 @@ static void no_csum_64bit_survives_power_cuts(void **state)
 	explore_worlds("none 64bit 2k", &o);
 }
 
+/* ---- threads ---- */
+
+#define THREADS    4u
+#define PER_THREAD 6u
+#define ROUNDS     14u
+
+struct worker {
+	struct jt *t;
+	uint32_t id;
+};
+
+static uint64_t ack_of(uint32_t id, uint64_t round)
+{
+	return id * 1000u + round;
+}
+
+static pblk_t block_of(uint32_t id, uint32_t i)
+{
+	return FIRST + id * PER_THREAD + i;
+}
+
+/* Each handle sets all blocks of the thread, some of them freed and taken
+ * again, and one that all threads share. */
+static void *worker_run(void *ctx)
+{
+	struct worker *w = ctx;
+	struct handle *h;
+	uint64_t r;
+	uint32_t i;
+	txid_t tid;
+
+	for (r = 1; r <= ROUNDS; r++) {
+		assert_int_equal(handle_start(w->t->j, PER_THREAD + 1, &h), 0);
+		for (i = 0; i < PER_THREAD; i++) {
+			if ((r + i) % 5 == 0)
+				assert_int_equal(
+						handle_forget(h,
+								block_of(w->id, i)),
+						0);
+			jt_set(w->t, h, block_of(w->id, i), r);
+		}
+		jt_set(w->t, h, SUPER, ack_of(w->id, r));
+		tid = handle_txid(h);
+		assert_int_equal(handle_stop(h), 0);
+		if (r % 3 == w->id % 3) {
+			assert_int_equal(journal_commit_wait(w->t->j, tid), 0);
+			bdev_emu_mark(w->t->dev, EMU_MARK_ACK_DURABLE,
+					ack_of(w->id, r), 0);
+		}
+		if (r % 5 == w->id)
+			assert_int_equal(journal_checkpoint(w->t->j, false), 0);
+	}
+	return NULL;
+}
+
+static int judge_threads(void *ctx, const struct explore_state *st)
+{
+	const struct jt_opts *o = ctx;
+	struct journal_recovery rec;
+	struct bdev *dev;
+	struct jt t;
+	uint32_t id, i;
+	uint64_t r;
+
+	assert_int_equal(explore_state_open(st, NULL, &dev), 0);
+	if (jt_load(&t, o, dev) < 0 || journal_recover(t.j, &rec) < 0)
+		REFUSE("cannot be recovered");
+	jt_drop(&t);
+	for (id = 0; id < THREADS; id++) {
+		uint64_t got = jt_home(dev, o->bs, block_of(id, 0));
+
+		for (i = 1; i < PER_THREAD; i++)
+			if (jt_home(dev, o->bs, block_of(id, i)) != got)
+				REFUSE("thread %u: block %u is not of round "
+				       "%llu",
+						id, i, (unsigned long long)got);
+		for (r = got + 1; r <= ROUNDS; r++)
+			if (explore_state_is_acked(st, ack_of(id, r)))
+				REFUSE("thread %u: round %llu was durable, "
+				       "%llu is there",
+						id, (unsigned long long)r,
+						(unsigned long long)got);
+	}
+	assert_int_equal(bdev_close(dev), 0);
+	return 0;
+}
+
+static void threads_survive_power_cuts(void **state)
+{
+	struct explore_report sum = { 0 };
+	double max = (double)env_u64("JPOWER_SECONDS", 2);
+	unsigned n = 0;
+
+	do {
+		struct jt_opts o = {
+			.bs = 1024, .ring = 90 + n % 17, .v3 = n % 2 == 0
+		};
+		struct explore_opts eo = { .seed = n + 1,
+			.subset_bits = 5,
+			.pair_max = 8,
+			.random = 8,
+			.max_states = 4000 };
+		struct emu_img *img = jt_image(&o);
+		struct worker w[THREADS];
+		pthread_t th[THREADS];
+		struct explore_report rep;
+		struct emu_img *base;
+		struct emu_log *log;
+		struct bdev *dev;
+		struct jt t;
+		uint32_t i;
+
+		assert_int_equal(bdev_emu_open(img, NULL, &dev), 0);
+		emu_img_free(img);
+		assert_int_equal(bdev_emu_record(dev), 0);
+		assert_int_equal(jt_mount(&t, &o, dev), 0);
+		for (i = 0; i < THREADS; i++) {
+			w[i] = (struct worker){ &t, i };
+			assert_int_equal(pthread_create(&th[i], NULL,
+							 worker_run, &w[i]),
+					0);
+		}
+		for (i = 0; i < THREADS; i++)
+			pthread_join(th[i], NULL);
+		jt_drop(&t);
+		assert_int_equal(bdev_emu_take_log(dev, &base, &log), 0);
+		assert_int_equal(bdev_close(dev), 0);
+		assert_int_equal(explore_run(base, log, &eo, judge_threads, &o,
+						 &rep),
+				0);
+		explore_report_add(&sum, &rep);
+		emu_log_free(log);
+		emu_img_free(base);
+		if (rep.failed > 0)
+			print_error("%s\n", rep.failures[0]);
+		assert_int_equal(rep.failed, 0);
+		n++;
+	} while (sum.seconds < max);
+	explore_print(stdout, "threads", &sum);
+	printf("  %u histories\n", n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -557,6 +701,7 @@ int main(void)
 		cmocka_unit_test(csum_v2_survives_power_cuts),
 		cmocka_unit_test(no_csum_survives_power_cuts),
 		cmocka_unit_test(no_csum_64bit_survives_power_cuts),
+		cmocka_unit_test(threads_survive_power_cuts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -460,6 +460,54 @@ static void io_errors_abort_the_journal(void **state)
 	abort_by(BDEV_TAG_NONE, BDEV_FLUSH);
 }
 
+/* One request fails, the n-th: whatever was reported durable is there after
+ * the next mount, and nothing hangs or leaks. */
+static void no_single_io_error_loses_what_was_durable(void **state)
+{
+	struct jt_opts o = small;
+	uint64_t n, i, durable;
+	bool is_over = false;
+
+	for (n = 1; !is_over; n++) {
+		struct emu_fault f = { .ops = EMU_OP(BDEV_WRITE) |
+					EMU_OP(BDEV_FLUSH),
+			.nth = n,
+			.count = 1,
+			.err = -EIO };
+		struct bdev *dev = dev_new(&o);
+		struct bdev_emu_stats st;
+		struct handle *h;
+		struct jt t;
+
+		assert_int_equal(jt_mount(&t, &o, dev), 0);
+		assert_int_equal(bdev_emu_fault_add(dev, &f), 0);
+		durable = 0;
+		for (i = 1; i <= 40; i++) {
+			if (handle_start(t.j, 3, &h) < 0)
+				break;
+			jt_set(&t, h, i % 10, i);
+			jt_set(&t, h, 20, i);
+			if (handle_stop(h) < 0)
+				break;
+			if (i % 2 == 0 && journal_sync(t.j) == 0)
+				durable = i;
+		}
+		/* Somebody is told of every error. */
+		is_over = jt_unmount(&t) == 0;
+		bdev_emu_stats(dev, &st);
+		assert_int_equal(is_over, st.faults == 0);
+		bdev_emu_fault_clear(dev);
+
+		assert_int_equal(jt_mount(&t, &o, dev), 0);
+		assert_true(jt_home(dev, BS, 20) >= durable);
+		for (i = durable; i > 0 && i + 10 > durable; i--)
+			assert_true(jt_home(dev, BS, i % 10) >= i);
+		assert_int_equal(jt_unmount(&t), 0);
+		dev_free(dev);
+	}
+	assert_true(n > 60);
+}
+
 static void a_shutdown_answers_eio_and_records_nothing(void **state)
 {
 	struct bdev *dev = dev_new(&large);
@@ -703,6 +751,7 @@ int main(void)
 		cmocka_unit_test(nowait_does_not_wait),
 		cmocka_unit_test(dirty_memory_is_bounded),
 		cmocka_unit_test(io_errors_abort_the_journal),
+		cmocka_unit_test(no_single_io_error_loses_what_was_durable),
 		cmocka_unit_test(a_shutdown_answers_eio_and_records_nothing),
 		cmocka_unit_test(without_a_journal_sync_writes_home),
 		cmocka_unit_test(
