@@ -24,6 +24,9 @@
 #define UEXT4_MUST_CHECK      __attribute__((warn_unused_result))
 #define UEXT4_PRINTF(fmt, va) __attribute__((format(printf, fmt, va)))
 
+/* An error number, of either sign, in words: a constant, never NULL. */
+const char *err_text(int err);
+
 /* This error changes nothing any more: a worse one is already on its way. */
 static inline void err_ignore(int ret)
 {

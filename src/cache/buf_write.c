@@ -171,7 +171,7 @@ static int buf_wb_write_run(
 	if (ret < 0)
 		log_err(c->log, "writing %d blocks at %llu: %s", n,
 				(unsigned long long)items[0].buf->pblk,
-				strerror(-ret));
+				err_text(ret));
 	for (i = 0; i < n; i++) {
 		struct buf *b = items[i].buf;
 

@@ -357,7 +357,6 @@ const char *uext4_strerror(int err)
 	case EOPNOTSUPP:
 		return "not supported on this file system";
 	default:
-		return strerrordesc_np(err) ? strerrordesc_np(err)
-					    : "unknown error";
+		return err_text(err);
 	}
 }

@@ -219,7 +219,7 @@ static int fs_journal_runs(struct uext4_fs *fs, struct run_list *l)
 		log_err(&fs->log,
 				"journal inode %u: cannot be read: %s; run "
 				"e2fsck",
-				fs->geo.journal_inum, strerror(-ret));
+				fs->geo.journal_inum, err_text(ret));
 		return ret == -ESTALE ? -UEXT4_ECORRUPT : ret;
 	}
 	nblk = inode_size(inode) >> fs->geo.block_bits;
@@ -275,7 +275,7 @@ static void fs_on_abort(void *ctx, int err)
 	log_err(&fs->log,
 			"journal stopped: %s; the file system is read-only "
 			"from now on",
-			strerror(err < 0 ? -err : err));
+			err_text(err));
 }
 
 static int fs_journal_load(struct uext4_fs *fs, struct bdev *dev,
@@ -363,7 +363,7 @@ static int fs_recover(struct uext4_fs *fs)
 	fs_stack_down(fs);
 	if (ret < 0) {
 		log_err(&fs->log, "journal: recovery failed: %s; run e2fsck",
-				strerror(-ret));
+				err_text(ret));
 		return ret;
 	}
 	/* Nothing read before the replay is believed after it. */

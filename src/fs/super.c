@@ -72,7 +72,7 @@ int super_read(struct super *s, struct bdev *dev, struct log *log)
 	ret = bdev_read(dev, DSUPER_OFF, raw, sizeof(raw), 0,
 			BDEV_TAG_SUPERBLOCK);
 	if (ret < 0) {
-		log_err(log, "superblock: read failed: %s", strerror(-ret));
+		log_err(log, "superblock: read failed: %s", err_text(ret));
 		return ret;
 	}
 	if (!dsuper_magic_ok(raw)) {

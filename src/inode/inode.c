@@ -456,7 +456,7 @@ static void inode_kill(struct inode *inode)
 		log_err(it->log,
 				"inode %u: could not be freed: %s; it stays "
 				"an orphan for the next mount",
-				inode->inum, strerror(-ret));
+				inode->inum, err_text(ret));
 	if (atomic_load(&inode->state) & INODE_S_ORPHAN)
 		orphan_forget(inode);
 	/* What could not be removed on disk must not stay dirty in memory. */

@@ -363,7 +363,7 @@ static int orphan_adopt(struct orphans *o, inum_t inum, bool in_file,
 
 	ret = inode_get_orphan(o->it, inum, &inode);
 	if (ret < 0)
-		return orphan_bad(o, inum, strerror(-ret));
+		return orphan_bad(o, inum, err_text(ret));
 
 	if (atomic_load(&inode->state) & INODE_S_ORPHAN) {
 		inode_put(inode);
@@ -464,7 +464,7 @@ static int orphan_finish(struct orphans *o, struct inode *inode)
 		ret = inode_leave_orphans(inode);
 	rwsem_write_unlock(&inode->rwsem);
 	if (ret < 0)
-		(void)orphan_bad(o, inode->inum, strerror(-ret));
+		(void)orphan_bad(o, inode->inum, err_text(ret));
 	return ret;
 }
 

@@ -157,7 +157,7 @@ static int journal_read_super(struct journal *j)
 	ret = jlog_read(&j->log, 0, j->sb_block, 1);
 	if (ret < 0) {
 		log_err(j->p.log, "journal: reading its superblock: %s",
-				strerror(-ret));
+				err_text(ret));
 		return ret;
 	}
 	dj_super_decode(j->sb_block, &j->js);
@@ -226,7 +226,7 @@ static int journal_put_super_locked(struct journal *j, uint32_t flags)
 			BDEV_TAG(BDEV_TAG_J_SB, j->js.sequence));
 	if (ret < 0)
 		log_err(j->p.log, "journal: writing its superblock: %s",
-				strerror(-ret));
+				err_text(ret));
 	return ret;
 }
 
@@ -383,7 +383,7 @@ void journal_abort(struct journal *j, int err, bool record)
 	if (!first)
 		return;
 
-	log_err(j->p.log, "journal aborted: %s", strerror(-err));
+	log_err(j->p.log, "journal aborted: %s", err_text(err));
 	/* If this write fails there is nothing left to do about it. */
 	if (record && j->has_log && err != -ESHUTDOWN)
 		(void)journal_write_error(j, err);

@@ -92,7 +92,7 @@ static int walk_load(struct walk *w)
 	ret = jlog_read(&w->j->log, w->pos, w->block, 1);
 	if (ret < 0) {
 		log_err(w->j->p.log, "journal: reading log block %u: %s",
-				w->pos, strerror(-ret));
+				w->pos, err_text(ret));
 		return ret;
 	}
 	dj_hdr_decode(w->block, &w->h);
@@ -316,9 +316,8 @@ static int replay_tag(
 					"journal transaction %u: copy of block "
 					"%llu: %s",
 					r->w.tid, (unsigned long long)tag->pblk,
-					ret == -UEXT4_EBADCSUM
-							? "bad checksum"
-							: strerror(-ret));
+					ret == -UEXT4_EBADCSUM ? "bad checksum"
+							       : err_text(ret));
 			r->err = r->err < 0 ? r->err : ret;
 			return 0;
 		}

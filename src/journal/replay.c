@@ -92,7 +92,7 @@ static int image_read(const struct image *im, const struct jlog *l,
 
 	if (ret < 0) {
 		log_err(log, "journal: reading log block %u: %s", im->pos,
-				strerror(-ret));
+				err_text(ret));
 		return ret;
 	}
 	if (im->escaped)
@@ -154,7 +154,7 @@ static int replay_write(struct replay *r, pblk_t pblk, uint32_t n)
 			BDEV_TAG_METADATA);
 	if (ret < 0)
 		log_err(r->log, "journal: replaying block %llu: %s",
-				(unsigned long long)pblk, strerror(-ret));
+				(unsigned long long)pblk, err_text(ret));
 	for (i = 0; i < n && r->cache != NULL; i++)
 		buf_forget_block(r->cache, pblk + i);
 	return ret;
