@@ -155,7 +155,7 @@ static void denv_name_make(struct denv *e, struct denv_name *n,
 	}
 }
 
-void denv_names(struct denv *e, size_t n, uint32_t max_len, bool bytes)
+static void denv_names_room(struct denv *e, size_t n)
 {
 	free(e->names);
 	free(e->slots);
@@ -164,6 +164,26 @@ void denv_names(struct denv *e, size_t n, uint32_t max_len, bool bytes)
 	e->slots = calloc(e->nslots, sizeof(*e->slots));
 	assert_non_null(e->names);
 	assert_non_null(e->slots);
+	e->nnames = 0;
+	e->count = 0;
+}
+
+void denv_names_numbered(struct denv *e, size_t n, size_t len)
+{
+	char name[256];
+
+	denv_names_room(e, n);
+	memset(name, 'x', sizeof(name));
+	for (; e->nnames < n; e->nnames++) {
+		snprintf(name, sizeof(name), "%08zu", e->nnames);
+		name[strlen(name)] = 'x';
+		denv_set_name(e, e->nnames, name, len);
+	}
+}
+
+void denv_names(struct denv *e, size_t n, uint32_t max_len, bool bytes)
+{
+	denv_names_room(e, n);
 	for (e->nnames = 0; e->nnames < n;) {
 		struct denv_name *name = &e->names[e->nnames];
 		size_t s;
@@ -174,22 +194,41 @@ void denv_names(struct denv *e, size_t n, uint32_t max_len, bool bytes)
 			continue;
 		e->slots[s] = (uint32_t)++e->nnames;
 	}
-	e->count = 0;
+}
+
+void denv_set_name(struct denv *e, size_t i, const char *name, size_t len)
+{
+	struct denv_name *n = &e->names[i];
+
+	/* The old name's slot stays, and leads to the new one: no harm. */
+	assert_null(denv_lookup(e, name, len));
+	assert_false(n->is_there);
+	memcpy(n->name, name, len);
+	n->len = (uint16_t)len;
+	e->slots[denv_slot(e, name, len)] = (uint32_t)i + 1;
+}
+
+int denv_try_add(struct denv *e, size_t i)
+{
+	struct denv_name *n = &e->names[i];
+	struct handle *h;
+	int ret;
+
+	assert_false(n->is_there);
+	env_start(&e->env, dir_credits_add(e->dir), &h);
+	ret = dir_add(h, e->dir, n->name, n->len, e->file_inum,
+			dir_ftype(e->dir, 0100644));
+	env_stop(h);
+	if (ret == 0) {
+		n->is_there = true;
+		e->count++;
+	}
+	return ret;
 }
 
 void denv_add(struct denv *e, size_t i)
 {
-	struct denv_name *n = &e->names[i];
-	struct handle *h;
-
-	assert_false(n->is_there);
-	env_start(&e->env, dir_credits_add(e->dir), &h);
-	assert_int_equal(dir_add(h, e->dir, n->name, n->len, e->file_inum,
-					 dir_ftype(e->dir, 0100644)),
-			0);
-	env_stop(h);
-	n->is_there = true;
-	e->count++;
+	assert_int_equal(denv_try_add(e, i), 0);
 }
 
 void denv_remove(struct denv *e, size_t i)
@@ -221,6 +260,14 @@ static void denv_check_name(struct denv *e, const struct denv_name *n)
 	assert_int_equal(ftype, dir_ftype(e->dir, 0100644));
 }
 
+static void denv_change(struct denv *e, size_t i, bool add)
+{
+	if (e->names[i].is_there && !add)
+		denv_remove(e, i);
+	else if (!e->names[i].is_there && add)
+		denv_add(e, i);
+}
+
 void denv_churn(struct denv *e, size_t n, uint32_t percent)
 {
 	for (size_t k = 0; k < n; k++) {
@@ -229,10 +276,7 @@ void denv_churn(struct denv *e, size_t n, uint32_t percent)
 
 		if (denv_rand(e, 16) == 0)
 			denv_check_name(e, &e->names[i]);
-		if (e->names[i].is_there && !add)
-			denv_remove(e, i);
-		else if (!e->names[i].is_there && add)
-			denv_add(e, i);
+		denv_change(e, i, add);
 	}
 }
 
@@ -294,6 +338,47 @@ void denv_check(struct denv *e, size_t step)
 	assert_int_equal(dir_iterate(e->dir, r.next, denv_seen, &r), 0);
 	assert_int_equal(r.left, 1);
 	assert_int_equal(dir_is_empty(e->dir), e->count == 0);
+}
+
+static int denv_seen_moving(void *ctx, const struct dir_entry *de)
+{
+	struct denv_readdir *r = ctx;
+	struct denv_name *n = denv_lookup(r->e, de->name, de->len);
+
+	if (r->left == 0)
+		return 1;
+	r->left--;
+	r->next = de->next;
+	if (n)
+		assert_true(n->seen++ == 0 ||
+				(size_t)(n - r->e->names) >= r->total);
+	return 0;
+}
+
+void denv_check_moving(struct denv *e, size_t step, size_t nops, size_t fixed)
+{
+	struct denv_readdir r = { .e = e, .total = fixed };
+	int ret = 1;
+
+	for (size_t i = 0; i < e->nnames; i++)
+		e->names[i].seen = 0;
+	while (ret == 1) {
+		r.left = step;
+		ret = dir_iterate(e->dir, r.next, denv_seen_moving, &r);
+		for (size_t k = 0; k < nops; k++)
+			denv_change(e, fixed + denv_rand(e, (uint32_t)(e->nnames - fixed)),
+					denv_rand(e, 3) > 0);
+	}
+	assert_int_equal(ret, 0);
+	for (size_t i = 0; i < fixed; i++)
+		assert_int_equal(e->names[i].seen, e->names[i].is_there);
+}
+
+void denv_use_log(struct denv *e)
+{
+	denv_close(e);
+	e->env.use_log = true;
+	denv_open(e);
 }
 
 void denv_fsck(struct denv *e)

@@ -50,16 +50,27 @@ uint32_t denv_rand(struct denv *e, uint32_t below);
 /* Make @n different names of 1 to @max_len bytes, none of them there. With
  * @bytes any byte but 0 and '/', else letters. */
 void denv_names(struct denv *e, size_t n, uint32_t max_len, bool bytes);
+/* The same, numbers padded to @len bytes. */
+void denv_names_numbered(struct denv *e, size_t n, size_t len);
 void denv_add(struct denv *e, size_t i);
 void denv_remove(struct denv *e, size_t i);
+/* What dir_add() says; the model follows if it is 0. */
+int denv_try_add(struct denv *e, size_t i);
 /* @n random adds and removes, adds with chance @percent. */
 void denv_churn(struct denv *e, size_t n, uint32_t percent);
 /* Find every name, and readdir in steps of @step entries. */
 void denv_check(struct denv *e, size_t step);
+/* Go on with the image's own journal. */
+void denv_use_log(struct denv *e);
+/* A readdir in steps of @step entries with @nops random changes of the names
+ * from @fixed on between two steps: the names before are told just once. */
+void denv_check_moving(struct denv *e, size_t step, size_t nops, size_t fixed);
 /* Put the link count right, and let e2fsck -fn judge. */
 void denv_fsck(struct denv *e);
 /* Does debugfs list as many names as there are, and all the letter ones? */
 void denv_debugfs(struct denv *e);
+/* Make @name one of the names (there must be room: see denv_names()). */
+void denv_set_name(struct denv *e, size_t i, const char *name, size_t len);
 struct denv_name *denv_lookup(struct denv *e, const char *name, size_t len);
 
 #endif /* UEXT4_TESTS_DIR_ENV_H */
