@@ -102,26 +102,29 @@ static void buf_free(struct buf *b)
 	free(b);
 }
 
-void buf_cache_free(struct buf_cache *c)
+static void buf_shard_fini(struct buf_shard *s)
 {
 	struct buf *b;
+
+	while ((b = TAILQ_FIRST(&s->lru)) != NULL) {
+		assert(atomic_load(&b->refs) == 0);
+		assert(atomic_load(&b->pins) == 0);
+		TAILQ_REMOVE(&s->lru, b, lru);
+		buf_free(b);
+	}
+	hmap_fini(&s->map);
+	cond_fini(&s->cond);
+	mutex_fini(&s->lock);
+}
+
+void buf_cache_free(struct buf_cache *c)
+{
 	uint32_t i;
 
 	if (c == NULL)
 		return;
-	for (i = 0; i < BUF_NSHARDS; i++) {
-		struct buf_shard *s = &c->shards[i];
-
-		while ((b = TAILQ_FIRST(&s->lru)) != NULL) {
-			assert(atomic_load(&b->refs) == 0);
-			assert(atomic_load(&b->pins) == 0);
-			TAILQ_REMOVE(&s->lru, b, lru);
-			buf_free(b);
-		}
-		hmap_fini(&s->map);
-		cond_fini(&s->cond);
-		mutex_fini(&s->lock);
-	}
+	for (i = 0; i < BUF_NSHARDS; i++)
+		buf_shard_fini(&c->shards[i]);
 	buf_store_fini(&c->store);
 	free(c);
 }

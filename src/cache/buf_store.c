@@ -51,8 +51,8 @@ void buf_data_free(struct buf_cache *c, uint8_t *data)
 
 #else
 
-/* Add a slab to the free list. */
-static bool buf_store_grow_locked(struct buf_store *st) UEXT4_REQUIRES(st->lock)
+/* Add a slab to the free list; without memory it stays empty. */
+static void buf_store_grow_locked(struct buf_store *st) UEXT4_REQUIRES(st->lock)
 {
 	struct buf_slab *slab;
 	uint32_t i;
@@ -60,11 +60,11 @@ static bool buf_store_grow_locked(struct buf_store *st) UEXT4_REQUIRES(st->lock)
 
 	slab = malloc(sizeof(*slab));
 	if (slab == NULL)
-		return false;
+		return;
 	if (posix_memalign(&slab->mem, buf_store_align(st),
 			    (size_t)st->size * st->per_slab) != 0) {
 		free(slab);
-		return false;
+		return;
 	}
 	slab->next = st->slabs;
 	st->slabs = slab;
@@ -75,19 +75,19 @@ static bool buf_store_grow_locked(struct buf_store *st) UEXT4_REQUIRES(st->lock)
 		*(void **)block = st->free;
 		st->free = block;
 	}
-	return true;
 }
 
 uint8_t *buf_data_new(struct buf_cache *c)
 {
 	struct buf_store *st = &c->store;
-	void *p = NULL;
+	void *p;
 
 	mutex_lock(&st->lock);
-	if (st->free != NULL || buf_store_grow_locked(st)) {
-		p = st->free;
+	if (st->free == NULL)
+		buf_store_grow_locked(st);
+	p = st->free;
+	if (p != NULL)
 		st->free = *(void **)p;
-	}
 	mutex_unlock(&st->lock);
 	return p;
 }

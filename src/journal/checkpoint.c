@@ -134,31 +134,43 @@ static void cp_put(struct cp_run *run)
 	free(run->items);
 }
 
-/* Free the space of transactions at the tail that have nothing left. */
-static int cp_move_tail(struct journal *j)
+/* Take the transactions off the tail that have nothing left, and say where the
+ * log begins then. Returns the number of its blocks that this frees. */
+static uint32_t cp_take_done(struct journal *j, struct txn_list *ret_done,
+		uint32_t *ret_start, txid_t *ret_seq)
 {
-	struct txn_list done;
 	struct txn *t;
 	uint32_t freed = 0;
-	uint32_t start;
-	txid_t seq;
-	int ret;
 
-	TAILQ_INIT(&done);
 	mutex_lock(&j->lock);
 	while ((t = TAILQ_FIRST(&j->cp_txns)) != NULL &&
 			TAILQ_EMPTY(&t->cp_bufs)) {
 		TAILQ_REMOVE(&j->cp_txns, t, node);
-		TAILQ_INSERT_TAIL(&done, t, node);
+		TAILQ_INSERT_TAIL(ret_done, t, node);
 		freed += t->log_blocks;
 	}
 	/* The oldest transaction that is still needed; without one the log
 	 * goes on at its head, with the id that is next. */
 	if (t == NULL)
 		t = j->committing;
-	start = t != NULL ? t->log_start : j->head;
-	seq = t != NULL ? t->tid : j->running->tid;
+	*ret_start = t != NULL ? t->log_start : j->head;
+	*ret_seq = t != NULL ? t->tid : j->running->tid;
 	mutex_unlock(&j->lock);
+	return freed;
+}
+
+/* Free the space of transactions at the tail that have nothing left. */
+static int cp_move_tail(struct journal *j)
+{
+	struct txn_list done;
+	struct txn *t;
+	uint32_t freed;
+	uint32_t start;
+	txid_t seq;
+	int ret;
+
+	TAILQ_INIT(&done);
+	freed = cp_take_done(j, &done, &start, &seq);
 	if (freed == 0)
 		return 0;
 

@@ -198,7 +198,7 @@ static int scan_commit(struct recovery *r)
 {
 	struct journal *j = r->j;
 	struct walk *w = &r->w;
-	struct dj_commit c;
+	struct dj_commit c = { 0 };
 
 	dj_commit_decode(w->block, &c);
 	if (r->maybe_stale) {
