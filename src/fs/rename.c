@@ -75,9 +75,9 @@ static int rename_is_above(struct inode *top, struct inode *dir)
 	return depth == RENAME_DEPTH_MAX ? -UEXT4_ECORRUPT : ret;
 }
 
-/* ---- locks ---- */
+/* ---- locks: which ones depends on what is renamed (UEXT4_NO_TSA) ---- */
 
-static int rename_lock_dirs(struct rename *r)
+UEXT4_NO_TSA static int rename_lock_dirs(struct rename *r)
 {
 	struct inode *first = r->olddir;
 	struct inode *second = r->newdir;
@@ -106,7 +106,7 @@ static int rename_lock_dirs(struct rename *r)
 	return 0;
 }
 
-static void rename_unlock_dirs(struct rename *r)
+UEXT4_NO_TSA static void rename_unlock_dirs(struct rename *r)
 {
 	rwsem_write_unlock(&r->olddir->rwsem);
 	if (r->olddir == r->newdir)
@@ -114,7 +114,7 @@ static void rename_unlock_dirs(struct rename *r)
 	rwsem_write_unlock(&r->newdir->rwsem);
 }
 
-static void rename_lock_inodes(struct rename *r)
+UEXT4_NO_TSA static void rename_lock_inodes(struct rename *r)
 {
 	struct inode *a = r->src;
 	struct inode *b = r->dst;
@@ -128,7 +128,7 @@ static void rename_lock_inodes(struct rename *r)
 		rwsem_write_lock_nested(&b->rwsem);
 }
 
-static void rename_unlock_inodes(struct rename *r)
+UEXT4_NO_TSA static void rename_unlock_inodes(struct rename *r)
 {
 	rwsem_write_unlock(&r->src->rwsem);
 	if (r->dst)

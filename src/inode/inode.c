@@ -273,7 +273,8 @@ static void inode_put_bad(struct inode *inode)
 		inode_free_memory(inode);
 }
 
-/* Look @inum up; waits while it is being loaded or freed. Locked. */
+/* Look @inum up; waits while it is being loaded or freed. */
+UEXT4_REQUIRES(it->lock)
 static struct inode *itable_find_locked(struct itable *it, inum_t inum)
 {
 	struct hmap_node *n;

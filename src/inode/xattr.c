@@ -140,8 +140,9 @@ static ssize_t xattr_copy_value(const struct dxattr_area *area,
 	return (ssize_t)e->value_len;
 }
 
-ssize_t xattr_get(struct inode *inode, int index, const char *name, void *buf,
-		size_t size)
+/* Locks the shared block if there is one. */
+UEXT4_NO_TSA ssize_t xattr_get(struct inode *inode, int index, const char *name,
+		void *buf, size_t size)
 {
 	const struct dxattr_area *area;
 	struct xattr_lists l;
