@@ -264,7 +264,8 @@ static int revoke_block(struct recovery *r)
 {
 	struct journal *j = r->j;
 	struct walk *w = &r->w;
-	uint32_t n, i;
+	uint32_t n = 0;
+	uint32_t i;
 	int ret;
 
 	ret = dj_tail_csum_verify(&j->dj, w->block);
