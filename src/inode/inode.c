@@ -14,6 +14,7 @@
 #include "cache/buf.h"
 #include "disk/geo.h"
 #include "inode/dir.h"
+#include "inode/inline.h"
 #include "inode/orphan.h"
 #include "inode/xattr.h"
 #include "journal/txn.h"
@@ -38,6 +39,7 @@ int itable_init(struct itable *it)
 static void inode_free_memory(struct inode *inode)
 {
 	dir_cache_free(inode);
+	inline_free(inode);
 	/* First: it waits for a flusher, who uses the mapping. */
 	iomap_file_fini(&inode->file);
 	mapping_fini(&inode->map);
@@ -201,6 +203,13 @@ static bool inode_has_map(const struct inode *inode)
 	return inode_is_reg(inode) || inode_is_dir(inode);
 }
 
+static bool inode_may_be_inline(const struct inode *inode)
+{
+	return (inode->d.flags & DINODE_F_INLINE_DATA) != 0 &&
+			(inode_is_reg(inode) || inode_is_dir(inode) ||
+					inode_is_symlink(inode));
+}
+
 static int inode_check_loaded(struct inode *inode, bool orphan)
 {
 	struct itable *it = inode->it;
@@ -217,6 +226,8 @@ static int inode_check_loaded(struct inode *inode, bool orphan)
 		return ret;
 	}
 	inode_setup_mapping(inode);
+	if (inode_may_be_inline(inode))
+		return inline_load(inode);
 	if (!inode_has_map(inode))
 		return 0;
 	return mapping_check_root(&inode->map);
@@ -274,8 +285,8 @@ static void inode_put_bad(struct inode *inode)
 }
 
 /* Look @inum up; waits while it is being loaded or freed. */
-UEXT4_REQUIRES(it->lock)
 static struct inode *itable_find_locked(struct itable *it, inum_t inum)
+		UEXT4_REQUIRES(it->lock)
 {
 	struct hmap_node *n;
 	struct inode *inode;
