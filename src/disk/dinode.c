@@ -26,7 +26,6 @@
 #define OFF_BLOCKS      0x1Cu
 #define OFF_FLAGS       0x20u
 #define OFF_VERSION     0x24u
-#define OFF_IBLOCK      0x28u
 #define OFF_GENERATION  0x64u
 #define OFF_ACL         0x68u
 #define OFF_SIZE_HI     0x6Cu
@@ -192,7 +191,7 @@ void dinode_decode(
 	if (size_has_high(geo, di.mode))
 		di.size |= (uint64_t)get_le32(p + OFF_SIZE_HI) << 32;
 	di.sectors = sectors_decode(geo, p, di.flags);
-	memcpy(di.iblock, p + OFF_IBLOCK, sizeof(di.iblock));
+	memcpy(di.iblock, p + DINODE_IBLOCK_OFF, sizeof(di.iblock));
 	if (geo->inode_size > DINODE_SIZE_MIN)
 		di.extra_isize = get_le16(p + OFF_EXTRA_ISIZE);
 	decode_extra(geo, p, &di);
@@ -274,7 +273,7 @@ int dinode_encode(const struct geo *geo, struct dinode *di, void *raw)
 	put_le32(p + OFF_ACL, (uint32_t)di->file_acl);
 	put_le16(p + OFF_ACL_HI, (uint16_t)(di->file_acl >> 32));
 	put_le32(p + OFF_VERSION, (uint32_t)di->version);
-	memcpy(p + OFF_IBLOCK, di->iblock, sizeof(di->iblock));
+	memcpy(p + DINODE_IBLOCK_OFF, di->iblock, sizeof(di->iblock));
 	encode_extra(geo, di, p);
 	return 0;
 }
@@ -363,8 +362,12 @@ bool dinode_is_fast_symlink(const struct geo *geo, const struct dinode *di)
 	uint64_t acl = di->file_acl ? geo->block_size >> 9 << geo->cluster_bits
 				    : 0;
 
-	return dinode_is_symlink(di) && !(di->flags & DINODE_F_INLINE_DATA) &&
-			di->sectors == acl;
+	if (!dinode_is_symlink(di) || di->flags & DINODE_F_INLINE_DATA)
+		return false;
+	/* Attribute values in inodes count as blocks, too: no way to tell. */
+	if (geo_has_incompat(geo, FI_EA_INODE))
+		return di->size <= DINODE_FAST_SYMLINK_MAX;
+	return di->sectors == acl;
 }
 
 /* ---- checksum ---- */

@@ -28,6 +28,7 @@
 struct geo;
 
 #define DINODE_SIZE_MIN         128u
+#define DINODE_IBLOCK_OFF       40u /* where i_block stands */
 #define DINODE_IBLOCK_LEN       60u /* bytes of i_block */
 #define DINODE_NPTR             15u /* words of it */
 #define DINODE_NDIRECT          12u

@@ -511,7 +511,7 @@ static int fiemap_is_last(struct inode *inode, const struct uext4_extent *e)
 	struct map_run run;
 	int ret;
 
-	if (next > UINT32_MAX)
+	if (next > UINT32_MAX || (e->flags & UEXT4_EXTENT_INLINE))
 		return 1;
 	ret = map_next(&inode->map, (lblk_t)next, &run);
 	if (ret == -ENOENT)

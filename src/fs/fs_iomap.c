@@ -30,6 +30,7 @@
 #include "cache/buf.h"
 #include "fs/fs.h"
 #include "fs/write.h"
+#include "inode/inline.h"
 #include "journal/txn.h"
 
 /* One mapping step of a direct write covers at most so many blocks (M1). */
@@ -149,6 +150,31 @@ static int iomap_begin_direct_write(struct inode *inode, lblk_t lblk,
 	return 0;
 }
 
+/* The bytes in the inode, and nothing behind them. */
+static int iomap_begin_inline(struct inode *inode, uint64_t pos, uint64_t len,
+		struct iomap *ret_map)
+{
+	struct iomap map = { .type = IOMAP_HOLE, .offset = pos, .length = len };
+	pblk_t pblk;
+	uint32_t off;
+	int ret;
+
+	if (pos < inode->inl->len) {
+		ret = ialloc_locate(
+				inode->it->alloc, inode->inum, &pblk, &off);
+		if (ret < 0)
+			return ret;
+		map.type = IOMAP_INLINE;
+		map.addr = (pblk << inode->file.blkbits) + off +
+				DINODE_IBLOCK_OFF;
+		map.offset = 0;
+		map.length = inode->inl->len;
+		map.inline_data = inode->inl->bytes;
+	}
+	*ret_map = map;
+	return 0;
+}
+
 static int iomap_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
 		uint32_t flags, struct iomap *ret_map)
 {
@@ -160,8 +186,10 @@ static int iomap_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
 	struct map_run run;
 	int ret;
 
-	if (inode->d.flags & DINODE_F_INLINE_DATA) /* M8 */
-		return flags & IOMAP_WRITE ? -ERANGE : -EOPNOTSUPP;
+	if (inode_is_inline(inode)) /* M8 */
+		return flags & IOMAP_WRITE
+				? -ERANGE
+				: iomap_begin_inline(inode, pos, len, ret_map);
 	if (first > UINT32_MAX) {
 		if (flags & IOMAP_WRITE)
 			return -EFBIG;

@@ -18,6 +18,7 @@
 #include "disk/geo.h"
 #include "inode/dir_block.h"
 #include "inode/htree.h"
+#include "inode/inline.h"
 #include "inode/inode.h"
 #include "journal/txn.h"
 
@@ -136,6 +137,8 @@ int dir_find(struct inode *dir, const char *name, size_t len, inum_t *ret_inum,
 
 	if (len == 0 || len > DIR_NAME_MAX)
 		return len == 0 ? -ENOENT : -ENAMETOOLONG;
+	if (inode_is_inline(dir))
+		return inline_dir_find(dir, name, len, ret_inum, ret_ftype);
 	ret = dir_find_to_read(dir, name, len, &pos);
 	if (ret < 0)
 		return ret;
@@ -277,6 +280,8 @@ int dir_is_empty(struct inode *dir)
 	lblk_t nblk;
 	int ret;
 
+	if (inode_is_inline(dir))
+		return inline_dir_is_empty(dir);
 	ret = dir_nblocks(dir, &nblk);
 	for (lblk_t lblk = 0; ret == 0 && lblk < nblk && is_empty; lblk++) {
 		ret = dir_block_read(dir, lblk,

@@ -30,6 +30,7 @@
 #include "inode/dir.h"
 #include "inode/dir_block.h"
 #include "inode/htree.h"
+#include "inode/inline.h"
 #include "inode/inode.h"
 
 #define KEY_NUMBER_MAX 63u
@@ -390,6 +391,8 @@ int dir_iterate(struct inode *dir, uint64_t pos,
 	bool yes;
 	int ret;
 
+	if (inode_is_inline(dir))
+		return inline_dir_iterate(dir, pos, fn, ctx);
 	ret = is_hash_order(dir, &yes);
 	if (ret < 0)
 		return ret;

@@ -54,6 +54,7 @@ struct alloc;
 struct buf_cache;
 struct geo;
 struct handle;
+struct inode_inline;
 struct journal;
 struct log;
 struct orphans;
@@ -120,6 +121,7 @@ struct inode {
 		bool in_file;
 	} orphan;
 	struct dir_cache *dir; /* [rwsem] lookup help of a directory, or NULL */
+	struct inode_inline *inl; /* [const] once loaded: data, or NULL */
 	uint32_t claim_data;   /* [attr_lock] blocks claimed for dirty pages */
 	uint32_t claim_nodes;  /* [attr_lock] and for the nodes they may need */
 	uint64_t nodes_seen;   /* [attr_lock] map.nodes_claimed accounted for */

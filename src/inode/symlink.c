@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cache/buf.h"
 #include "disk/geo.h"
+#include "inode/inline.h"
 #include "inode/inode.h"
 #include "journal/txn.h"
 
@@ -39,8 +40,11 @@ int symlink_read(struct inode *inode, char *buf, size_t size, size_t *ret_len)
 
 	if (!inode_is_symlink(inode))
 		return -EINVAL;
-	if (inode->d.flags & (DINODE_F_ENCRYPT | DINODE_F_INLINE_DATA))
+	if (inode->d.flags & DINODE_F_ENCRYPT)
 		return -EOPNOTSUPP;
+	if (inode_is_inline(inode))
+		return symlink_copy(inode, inode->inl->bytes, len, buf, size,
+				ret_len);
 	if (dinode_is_fast_symlink(geo, &inode->d)) {
 		if (len > DINODE_FAST_SYMLINK_MAX)
 			return -UEXT4_ECORRUPT;
