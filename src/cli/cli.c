@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@ int cli_target_parse(const char *arg, struct cli_target *ret_t)
 	size_t len = strlen(arg);
 	const char *colon;
 
-	ret_t->image = NULL;
+	*ret_t = (struct cli_target){ 0 };
 	for (colon = first; colon; colon = strstr(colon + 1, ":/")) {
 		if (target_exists(arg, colon))
 			return target_set(arg, (size_t)(colon - arg), colon + 1,
@@ -211,37 +212,87 @@ void cli_unmount(struct cli *c, const char *image, struct uext4_fs *fs)
 	c->logged[0] = '\0';
 }
 
-int cli_open_at(struct cli *c, const char *arg, bool rdonly, unsigned flags,
-		struct cli_at *ret_at)
+int cli_image_err(struct cli_image *im, const char *path, int err)
 {
-	int ret;
-
-	ret = cli_target_parse(arg, &ret_at->t);
-	if (ret < 0)
-		return cli_err(c, NULL, arg, ret);
-	if (!ret_at->t.image) {
-		ret = cli_errf(c,
-				"%s: not in an image; write it as IMAGE:/path",
-				arg);
-		goto out_target;
-	}
-	ret = cli_mount(c, ret_at->t.image, rdonly, &ret_at->fs);
-	if (ret != 0)
-		goto out_target;
-	ret = uext4_resolve(ret_at->fs, NULL, ret_at->t.path, flags, NULL,
-			&ret_at->node);
-	if (ret == 0)
-		return 0;
-	ret = cli_err(c, ret_at->t.image, ret_at->t.path, ret);
-	cli_unmount(c, ret_at->t.image, ret_at->fs);
-out_target:
-	cli_target_free(&ret_at->t);
-	return ret;
+	return cli_err(im->c, im->name, path, err);
 }
 
-void cli_close_at(struct cli *c, struct cli_at *at)
+/* ---- several targets ---- */
+
+/* The image that cli_each() has open. A failed one is remembered (fs NULL), so
+ * that its error is said once. */
+struct each {
+	struct cli_image im;
+	char *name; /* owned; NULL: none yet */
+	bool rdonly;
+};
+
+static void each_close(struct each *e)
 {
-	uext4_node_put(at->node);
-	cli_unmount(c, at->t.image, at->fs);
-	cli_target_free(&at->t);
+	if (e->im.fs)
+		cli_unmount(e->im.c, e->name, e->im.fs);
+	e->im.fs = NULL;
+	free(e->name);
+	e->name = NULL;
+}
+
+/* Have the image of @t mounted; false if it cannot be. Takes t->image. */
+static bool each_switch(struct each *e, struct cli_target *t)
+{
+	if (!e->name || strcmp(e->name, t->image) != 0) {
+		each_close(e);
+		e->name = t->image;
+		t->image = NULL;
+		e->im.name = e->name;
+		(void)cli_mount(e->im.c, e->name, e->rdonly, &e->im.fs);
+	}
+	return e->im.fs != NULL;
+}
+
+int cli_each(struct cli *c, char **args, int n, bool rdonly,
+		int (*fn)(struct cli_image *im, const char *path, void *ctx),
+		void *ctx)
+{
+	struct each e = { .im = { .c = c }, .rdonly = rdonly };
+	struct cli_target t;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (cli_target_parse(args[i], &t) < 0)
+			(void)cli_err(c, NULL, args[i], -ENOMEM);
+		else if (!t.image)
+			(void)cli_errf(c,
+					"%s: not in an image; write it as "
+					"IMAGE:/path",
+					args[i]);
+		else if (each_switch(&e, &t))
+			(void)fn(&e.im, t.path, ctx);
+		cli_target_free(&t);
+	}
+	each_close(&e);
+	return c->status;
+}
+
+/* ---- small things ---- */
+
+int cli_getopt(struct cli *c, int argc, char **argv, const char *opts)
+{
+	int opt;
+
+	/* one thread parses the command line */
+	opterr = 0;
+	opt = getopt(argc, argv, opts); /* NOLINT(concurrency-mt-unsafe) */
+	if (opt != '?' && opt != ':')
+		return opt;
+	c->bad_option = optopt;
+	c->bad_is_value = opt == ':';
+	return '?';
+}
+
+uint32_t cli_new_mode(uint32_t mode)
+{
+	mode_t mask = umask(0);
+
+	(void)umask(mask);
+	return mode & ~(uint32_t)mask;
 }

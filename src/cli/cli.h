@@ -37,6 +37,8 @@ struct cli {
 	uint64_t offset, limit; /* of the file system in the image, bytes */
 	uint32_t partition;     /* 0: none */
 	int status;             /* worst exit status so far */
+	int bad_option;         /* what cli_getopt() did not know */
+	bool bad_is_value;      /* ... or found without its value */
 	char logged[600];       /* last message of the engine, not shown yet */
 };
 
@@ -58,8 +60,10 @@ int cli_err(struct cli *c, const char *image, const char *path, int err);
 /* The same with words of one's own. */
 int cli_errf(struct cli *c, const char *fmt, ...)
 		__attribute__((format(printf, 2, 3)));
-/* Print the usage of @cmd; returns CLI_USAGE. */
+/* Say what was wrong with the options, if that is known, and the usage. Returns
+ * CLI_USAGE, as does the one for @text that is no valid @what. */
 int cli_usage(struct cli *c);
+int cli_bad_value(struct cli *c, const char *what, const char *text);
 
 /* Mount for one command. On failure the line has been printed. */
 int cli_mount(struct cli *c, const char *image, bool rdonly,
@@ -67,16 +71,27 @@ int cli_mount(struct cli *c, const char *image, bool rdonly,
 /* Unmount, print what fails, note the status. */
 void cli_unmount(struct cli *c, const char *image, struct uext4_fs *fs);
 
-/* Mount, resolve and hand over for the commands of one target: the node is held
- * and both are released by cli_done(). */
-struct cli_at {
-	struct cli_target t;
+/* An image that is mounted while a command works on it. */
+struct cli_image {
+	struct cli *c;
+	const char *name;
 	struct uext4_fs *fs;
-	struct uext4_node *node;
 };
-int cli_open_at(struct cli *c, const char *arg, bool rdonly, unsigned flags,
-		struct cli_at *ret_at);
-void cli_close_at(struct cli *c, struct cli_at *at);
+/* cli_err() for something in the image. */
+int cli_image_err(struct cli_image *im, const char *path, int err);
+
+/* Call @fn for each IMAGE:/path of @args, an image mounted once for all that
+ * follow each other in it. Goes on after an error. Returns the worst status. */
+int cli_each(struct cli *c, char **args, int n, bool rdonly,
+		int (*fn)(struct cli_image *im, const char *path, void *ctx),
+		void *ctx);
+
+/* getopt(3) without its words; -1 at the end, '?' for what is wrong, about
+ * which cli_usage() then speaks. */
+int cli_getopt(struct cli *c, int argc, char **argv, const char *opts);
+
+/* Permissions of what a command makes: @mode less the host's umask. */
+uint32_t cli_new_mode(uint32_t mode);
 
 /* Options shared by all commands (--json, --quiet, --offset, --partition,
  * --cached) are taken out of argv before the command sees it. */

@@ -23,7 +23,9 @@ static int link_cmp(const struct link_node *a, const struct link_node *b)
 }
 
 RB_HEAD(link_tree, link_node);
-RB_GENERATE_STATIC(link_tree, link_node, node, link_cmp)
+/* RB_GENERATE_STATIC() needs a word that only BSD's cdefs.h has. */
+RB_GENERATE_INTERNAL(link_tree, link_node, node, link_cmp,
+		static __attribute__((unused)))
 
 struct link_map {
 	struct link_tree tree;

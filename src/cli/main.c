@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/show.h"
 
 static const struct cli_command commands[] = {
 	{ "info", "IMAGE", "superblock, features, state, free space",
@@ -90,7 +91,26 @@ int cli_usage(struct cli *c)
 {
 	const struct cli_command *cmd = find_command(c->cmd);
 
+	if (c->bad_option != 0)
+		fprintf(stderr, "uext4: %s: -%c: %s; ", c->cmd,
+				c->bad_option > 0x20 && c->bad_option < 0x7f
+						? c->bad_option
+						: '?',
+				c->bad_is_value ? "needs a value"
+						: "no such option");
 	fprintf(stderr, "usage: uext4 %s %s\n", cmd->name, cmd->args);
+	c->status = CLI_USAGE;
+	return CLI_USAGE;
+}
+
+int cli_bad_value(struct cli *c, const char *what, const char *text)
+{
+	const struct cli_command *cmd = find_command(c->cmd);
+
+	fprintf(stderr, "uext4: %s: ", c->cmd);
+	show_message(stderr, text);
+	fprintf(stderr, ": no valid %s; usage: uext4 %s %s\n", what, cmd->name,
+			cmd->args);
 	c->status = CLI_USAGE;
 	return CLI_USAGE;
 }
