@@ -22,7 +22,7 @@
 #define MODE_SUID   04000u
 #define MODE_SGID   02000u
 #define MODE_XGRP   00010u
-#define DAY_SECONDS (24 * 60 * 60)
+#define DAY_SECONDS (INT64_C(24) * 60 * 60)
 
 /* ---- who ---- */
 
@@ -151,10 +151,9 @@ static bool atime_is_due(struct inode *inode)
 	if (flags & UEXT4_MNT_NOATIME)
 		return false;
 	mutex_lock(&inode->attr_lock);
-	if (d->flags & DINODE_F_NOATIME)
-		due = false;
-	else if (d->atime.sec == now.tv_sec &&
-			d->atime.nsec == (uint32_t)now.tv_nsec)
+	if ((d->flags & DINODE_F_NOATIME) ||
+			(d->atime.sec == now.tv_sec &&
+					d->atime.nsec == (uint32_t)now.tv_nsec))
 		due = false;
 	else if (flags & UEXT4_MNT_STRICTATIME)
 		due = true;

@@ -147,12 +147,31 @@ static int walk_follow(struct walk *w, struct inode *link, bool slash)
 	return ret;
 }
 
+/* One name deeper. @follow: also a symlink with nothing behind it. */
+static int walk_step(struct walk *w, const char *name, bool slash, bool follow)
+{
+	struct inode *next;
+	int ret;
+
+	ret = walk_lookup(w, name, &next);
+	if (ret < 0)
+		return ret;
+	if (inode_is_symlink(next) &&
+			(follow || slash || *walk_rest(w) != '\0')) {
+		ret = walk_follow(w, next, slash);
+		inode_put(next);
+		return ret;
+	}
+	inode_put(w->at);
+	w->at = next;
+	return slash && !inode_is_dir(next) ? -ENOTDIR : 0;
+}
+
 /* Go through all names. @last set: stop before the last one and put it there.
  * @follow: a symlink in the last place, too. */
 static int walk_run(struct walk *w, bool follow, char *last, bool *ret_slash)
 {
 	char name[UEXT4_NAME_MAX + 1];
-	struct inode *next;
 	bool slash = false;
 	int ret;
 
@@ -172,19 +191,7 @@ static int walk_run(struct walk *w, bool follow, char *last, bool *ret_slash)
 			*ret_slash = slash;
 			return 0;
 		}
-		ret = walk_lookup(w, name, &next);
-		if (ret < 0)
-			return ret;
-		if (inode_is_symlink(next) &&
-				(follow || slash || *walk_rest(w) != '\0')) {
-			ret = walk_follow(w, next, slash);
-			inode_put(next);
-		} else {
-			inode_put(w->at);
-			w->at = next;
-			if (slash && !inode_is_dir(next))
-				ret = -ENOTDIR;
-		}
+		ret = walk_step(w, name, slash, follow);
 		if (ret < 0)
 			return ret;
 	}

@@ -155,6 +155,7 @@ static int list_one(void *arg, int index, const char *name, size_t len,
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through c.buf */
 ssize_t uext4_listxattr(struct uext4_node *node, char *buf, size_t size,
 		const struct uext4_cred *cred)
 {

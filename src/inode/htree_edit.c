@@ -371,7 +371,7 @@ static int leaf_add_full(struct handle *h, struct inode *dir,
 	leaf_work_add(&w, item);
 
 	/* It is only in pieces: bring them together. */
-	if (w.bytes <= dirent_end(geo) / 4 * 3) {
+	if (w.bytes <= (uint64_t)(dirent_end(geo) / 4) * 3) {
 		ret = handle_get_write(h, leaf);
 		if (ret == 0) {
 			leaf_fill(geo, leaf->data, &w, 0, w.n);
