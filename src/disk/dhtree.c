@@ -219,7 +219,7 @@ int dx_root_check(const struct geo *geo, const void *block, lblk_t dir_blocks,
 		return unsupported(ret_why, "htree flags are not known");
 	if (info.hash_version > DHASH_TEA_UNSIGNED)
 		return unsupported(ret_why, "htree hash is not known");
-	if (info.indirect_levels >= DX_LEVELS_MAX)
+	if (info.indirect_levels >= dx_levels_max(geo))
 		return unsupported(ret_why, "htree has too many levels");
 	return check_entries(geo, block, DX_ROOT_OFF, dir_blocks, ret_why);
 }

@@ -27,7 +27,7 @@ struct geo;
 #define DX_NODE_OFF   8u  /* and in an interior node */
 #define DX_ENTRY_LEN  8u
 #define DX_TAIL_LEN   8u
-#define DX_LEVELS_MAX 2u /* interior levels under the root, incl. the root */
+#define DX_LEVELS_MAX 3u /* levels of index blocks, root included */
 
 struct dx_root_info {
 	uint8_t hash_version;
@@ -47,6 +47,9 @@ void dx_root_info_encode(void *block, const struct dx_root_info *info);
 
 /* How many entries fit, for a root or an interior node. */
 unsigned dx_limit_max(const struct geo *geo, bool is_root);
+
+/* How many levels the file system may have: two, and three with large_dir. */
+unsigned dx_levels_max(const struct geo *geo);
 
 /* @off is DX_ROOT_OFF or DX_NODE_OFF; @i < limit. */
 unsigned dx_count(const void *block, uint32_t off);

@@ -186,6 +186,16 @@ int dsuper_csum_verify(const void *raw) UEXT4_MUST_CHECK;
 /* Store the checksum if metadata_csum is on. */
 void dsuper_csum_set(void *raw);
 
+/*
+ * The fields changed, the stored checksum stays: make it right by choosing
+ * s_snapshot_id, which Linux has never used and no tool reads without
+ * s_snapshot_inum. As long as only bytes 0..511 change, the second 512-byte
+ * sector of the superblock then stays as it is, and a power cut cannot leave
+ * the sectors of two different superblocks. CRC-32C is linear, so there is
+ * always exactly one such number. Nothing without metadata_csum.
+ */
+void dsuper_csum_keep(void *raw);
+
 /* Bytes to fields; any bytes will do. */
 void dsuper_decode(const void *raw, struct dsuper *ret_sb);
 /* Fields over bytes (S2). Fields that the revision or the features give no

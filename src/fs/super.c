@@ -112,10 +112,18 @@ void super_detach(struct super *s)
 	s->buf = NULL;
 }
 
+/* S1: one sector changes, unless the second half has news as well. */
 static void super_encode(struct super *s)
 {
-	dsuper_encode(&s->sb, s->buf->data + s->off);
-	dsuper_csum_set(s->buf->data + s->off);
+	uint8_t *raw = s->buf->data + s->off;
+	uint8_t half[DSUPER_SIZE / 2 - 4];
+
+	memcpy(half, raw + DSUPER_SIZE / 2, sizeof(half));
+	dsuper_encode(&s->sb, raw);
+	if (memcmp(half, raw + DSUPER_SIZE / 2, sizeof(half)) == 0)
+		dsuper_csum_keep(raw);
+	else
+		dsuper_csum_set(raw);
 	s->errors_dirty = false;
 }
 

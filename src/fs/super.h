@@ -7,9 +7,10 @@
  * through the journal. Only mount and unmount write it directly: before the
  * first transaction and after the last, each followed by a flush.
  *
- * Rules    (S1) A direct write changes bytes of the first 512-byte sector and
- *               the checksum only: a torn one is recognised and repaired by
- *               super_read() with the help of a backup.
+ * Rules    (S1) Every write of ours changes the first 512-byte sector only
+ *               (dsuper_csum_keep()), so it cannot tear. Torn ones of others
+ *               are recognised and repaired by super_read() with the help of a
+ *               backup.
  *          (S2) needs_recovery is durable before the first commit, and is
  *               cleared after the log is empty on disk.
  *

@@ -35,6 +35,31 @@ static void checksum_matches_mke2fs(void **state)
 	}
 }
 
+/* A change of the first sector leaves the second one, checksum included, as it
+ * was: the superblock cannot be torn between two sectors. */
+static void a_kept_checksum_leaves_the_second_sector_alone(void **state)
+{
+	for (size_t i = 0; i < E2_NPROFILES; i++) {
+		struct e2img img;
+		struct dsuper sb;
+		uint8_t raw[DSUPER_SIZE];
+
+		if (!e2_make(&img, e2_profiles[i], "64M", NULL))
+			skip();
+		memcpy(raw, sb_raw(&img), sizeof(raw));
+		sb = img.sb;
+		sb.mnt_count++;
+		sb.free_blocks_count -= 77;
+		sb.last_orphan = 12;
+		sb.feature_incompat |= FI_RECOVER;
+		dsuper_encode(&sb, raw);
+		dsuper_csum_keep(raw);
+		assert_int_equal(dsuper_csum_verify(raw), 0);
+		assert_memory_equal(raw + 512, sb_raw(&img) + 512, 512);
+		e2_free(&img);
+	}
+}
+
 static void encode_gives_back_what_was_decoded(void **state)
 {
 	for (size_t i = 0; i < E2_NPROFILES; i++) {
@@ -534,6 +559,8 @@ int main(void)
 		cmocka_unit_test(gate_judges_every_bit),
 		cmocka_unit_test(gate_prefers_refusal),
 		cmocka_unit_test(names_are_cut_to_fit),
+		cmocka_unit_test(
+				a_kept_checksum_leaves_the_second_sector_alone),
 		cmocka_unit_test(impossible_numbers_are_refused),
 		cmocka_unit_test(random_damage_is_refused_or_harmless),
 	};

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Power cuts: every operation that changes the disk, one workload each, on
+ * every profile. The claim of each case is that of pw.h: whatever survives, the
+ * recovered file system is one that the calls could have left.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "power/pw.h"
+
+#define OPS(body)                                                              \
+ do {                                                                          \
+  pw_op(pw);                                                                   \
+  body;                                                                        \
+  pw_end(pw);                                                                  \
+ } while (0)
+
+#define SYNCED(body)                                                           \
+ do {                                                                          \
+  pw_op(pw);                                                                   \
+  body;                                                                        \
+  pw_sync(pw);                                                                 \
+  pw_end(pw);                                                                  \
+  pw_ack(pw, 0);                                                               \
+ } while (0)
+
+static struct uext4_node *parent(struct pw *pw, const char *path, char *name)
+{
+	struct uext4_node *dir;
+
+	assert_int_equal(uext4_resolve_parent(
+					 pw->fs, NULL, path, NULL, name, &dir),
+			0);
+	return dir;
+}
+
+static void do_rename(struct pw *pw, const char *a, const char *b, unsigned f)
+{
+	char an[256];
+	char bn[256];
+	struct uext4_node *ad = parent(pw, a, an);
+	struct uext4_node *bd = parent(pw, b, bn);
+
+	assert_int_equal(uext4_rename(ad, an, bd, bn, f, NULL), 0);
+	uext4_node_put(ad);
+	uext4_node_put(bd);
+}
+
+static void do_symlink(struct pw *pw, const char *path, const char *target)
+{
+	char name[256];
+	struct uext4_node *dir = parent(pw, path, name);
+
+	assert_int_equal(uext4_symlink(dir, name, target, NULL, NULL), 0);
+	uext4_node_put(dir);
+}
+
+static void do_link(struct pw *pw, const char *old, const char *path)
+{
+	char name[256];
+	struct uext4_node *dir = parent(pw, path, name);
+	struct uext4_node *node = pw_node(pw, old);
+
+	assert_int_equal(uext4_link(node, dir, name, NULL), 0);
+	uext4_node_put(node);
+	uext4_node_put(dir);
+}
+
+static void do_mknod(struct pw *pw, const char *path, uint32_t mode)
+{
+	char name[256];
+	struct uext4_node *dir = parent(pw, path, name);
+
+	assert_int_equal(uext4_mknod(dir, name, mode, 1, 3, NULL, NULL), 0);
+	uext4_node_put(dir);
+}
+
+static void do_rmdir(struct pw *pw, const char *path)
+{
+	char name[256];
+	struct uext4_node *dir = parent(pw, path, name);
+
+	assert_int_equal(uext4_rmdir(dir, name, NULL), 0);
+	uext4_node_put(dir);
+}
+
+static void do_setattr(
+		struct pw *pw, const char *path, const struct uext4_setattr *a)
+{
+	struct uext4_node *node = pw_node(pw, path);
+
+	assert_int_equal(uext4_node_setattr(node, a, NULL), 0);
+	uext4_node_put(node);
+}
+
+static void do_truncate(struct pw *pw, const char *path, uint64_t size)
+{
+	struct uext4_setattr a = { .mask = UEXT4_SET_SIZE, .size = size };
+
+	do_setattr(pw, path, &a);
+}
+
+static void do_xattr(struct pw *pw, const char *path, const char *name,
+		size_t len, int byte)
+{
+	struct uext4_node *node = pw_node(pw, path);
+	uint8_t value[1024];
+
+	memset(value, byte, sizeof(value));
+	if (len)
+		assert_int_equal(
+				uext4_setxattr(node, name, value, len, 0, NULL),
+				0);
+	else
+		assert_int_equal(uext4_removexattr(node, name, NULL), 0);
+	uext4_node_put(node);
+}
+
+static void do_falloc(struct pw *pw, const char *path, unsigned mode,
+		uint64_t pos, uint64_t len)
+{
+	struct uext4_file *file;
+	int ret;
+
+	assert_int_equal(uext4_open(pw->fs, NULL, path, UEXT4_O_RDWR, 0, NULL,
+					 &file),
+			0);
+	ret = uext4_fallocate(file, mode, pos, len);
+	if (ret != -EOPNOTSUPP) /* files without extents */
+		assert_int_equal(ret, 0);
+	assert_int_equal(uext4_close(file), 0);
+}
+
+/* ---- the workloads ---- */
+
+static void names(struct pw *pw)
+{
+	OPS(pw_create(pw, "/a"));
+	OPS(pw_mkdir(pw, "/d"));
+	OPS(do_symlink(pw, "/fast", "a"));
+	OPS(do_symlink(pw, "/slow",
+			"this/target/is/longer/than/fifty/nine/"
+			"bytes/so/it/needs/a/block/of/its/own"));
+	SYNCED(do_mknod(pw, "/null", 0020666));
+	OPS(do_link(pw, "/a", "/d/b"));
+	OPS(do_mknod(pw, "/pipe", 0010644));
+	OPS(pw_unlink(pw, "/slow"));
+	SYNCED(pw_unlink(pw, "/a"));
+	OPS(pw_unlink(pw, "/d/b"));
+	OPS(do_rmdir(pw, "/d"));
+	OPS(pw_create(pw, "/again"));
+}
+
+static void renames(struct pw *pw)
+{
+	pw_mkdir(pw, "/p");
+	pw_mkdir(pw, "/q");
+	pw_mkdir(pw, "/p/sub");
+	pw_create(pw, "/p/f");
+	pw_create(pw, "/q/g");
+	pw_restart(pw);
+	OPS(do_rename(pw, "/p/f", "/p/f2", 0));
+	OPS(do_rename(pw, "/p/f2", "/q/f3", 0));
+	SYNCED(do_rename(pw, "/q/f3", "/q/g", 0));
+	OPS(do_rename(pw, "/p/sub", "/q/sub", 0));
+	OPS(do_rename(pw, "/q/g", "/q/sub", UEXT4_RENAME_EXCHANGE));
+	OPS(do_rename(pw, "/q/g", "/p", UEXT4_RENAME_EXCHANGE));
+	OPS(do_rename(pw, "/q/sub", "/q/h", UEXT4_RENAME_WHITEOUT));
+	pw_op(pw);
+	pw_mkdir(pw, "/empty");
+	pw_end(pw);
+	OPS(do_rename(pw, "/p", "/empty", 0));
+	SYNCED(do_rename(pw, "/q/h", "/h", UEXT4_RENAME_NOREPLACE));
+}
+
+static void attributes(struct pw *pw)
+{
+	struct uext4_setattr own = {
+		.mask = UEXT4_SET_UID | UEXT4_SET_GID,
+		.uid = 1000,
+		.gid = 70000,
+	};
+	struct uext4_setattr mode = { .mask = UEXT4_SET_MODE, .mode = 04711 };
+
+	pw_create(pw, "/f");
+	pw_restart(pw);
+	OPS(do_setattr(pw, "/f", &own));
+	OPS(do_setattr(pw, "/f", &mode));
+	OPS(do_xattr(pw, "/f", "user.small", 20, 1));
+	OPS(do_xattr(pw, "/f", "user.large", 700, 2));
+	SYNCED(do_xattr(pw, "/f", "user.large", 600, 3));
+	OPS(do_xattr(pw, "/f", "user.small", 0, 0));
+	OPS(do_xattr(pw, "/f", "user.large", 0, 0));
+	OPS(do_xattr(pw, "/f", "trusted.t", 300, 4));
+	SYNCED(pw_unlink(pw, "/f"));
+}
+
+static void buffered(struct pw *pw)
+{
+	uint32_t ino = pw_create(pw, "/f");
+
+	pw_restart(pw);
+	OPS(pw_write(pw, "/f", 0, 0, 5000, 10));
+	pw_op(pw);
+	pw_fsync(pw, "/f");
+	pw_end(pw);
+	pw_ack(pw, ino);
+	OPS(pw_write(pw, "/f", 0, 3000, 4000, 40));
+	OPS(pw_write(pw, "/f", UEXT4_O_APPEND, 0, 6000, 60));
+	pw_op(pw);
+	pw_fsync(pw, "/f");
+	pw_end(pw);
+	pw_ack(pw, ino);
+	OPS(pw_write(pw, "/f", 0, 40000, 3000, 90));
+	SYNCED((void)0);
+	OPS(pw_write(pw, "/f", 0, 0, 20000, 120));
+}
+
+static void direct(struct pw *pw)
+{
+	uint32_t ino = pw_create(pw, "/f");
+
+	pw_restart(pw);
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 0, 8192, 10));
+	pw_op(pw);
+	pw_write(pw, "/f", UEXT4_O_DIRECT | UEXT4_O_DSYNC, 8192, 4096, 30);
+	pw_end(pw);
+	pw_ack(pw, ino);
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 4096, 4096, 50));
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 12288, 512, 70));
+	pw_op(pw);
+	pw_write(pw, "/f", UEXT4_O_DIRECT | UEXT4_O_SYNC, 16384 + 512, 1024,
+			90);
+	pw_end(pw);
+	pw_ack(pw, ino);
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 65536, 12288, 110));
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 32768, 4096, 130));
+	pw_op(pw);
+	pw_fsync(pw, "/f");
+	pw_end(pw);
+	pw_ack(pw, ino);
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 512, 1024, 150));
+}
+
+static void sizes(struct pw *pw)
+{
+	pw_create(pw, "/f");
+	pw_write(pw, "/f", 0, 0, 60000, 5);
+	pw_restart(pw);
+	OPS(do_truncate(pw, "/f", 30001));
+	OPS(do_truncate(pw, "/f", 45000));
+	SYNCED(pw_write(pw, "/f", 0, 44000, 3000, 77));
+	OPS(do_truncate(pw, "/f", 100));
+	OPS(do_truncate(pw, "/f", 5000));
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 8192, 4096, 99));
+	SYNCED(do_truncate(pw, "/f", 0));
+	OPS(pw_write(pw, "/f", 0, 100, 100, 1));
+}
+
+static void allocations(struct pw *pw)
+{
+	pw_create(pw, "/f");
+	pw_write(pw, "/f", 0, 0, 40000, 5);
+	pw_restart(pw);
+	OPS(do_falloc(pw, "/f", 0, 30000, 40000));
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 49152, 4096, 33));
+	OPS(do_falloc(pw, "/f", UEXT4_FALLOC_KEEP_SIZE, 90000, 20000));
+	SYNCED(do_falloc(pw, "/f",
+			UEXT4_FALLOC_PUNCH_HOLE | UEXT4_FALLOC_KEEP_SIZE, 5000,
+			17000));
+	OPS(do_falloc(pw, "/f", UEXT4_FALLOC_ZERO_RANGE, 24000, 9000));
+	OPS(pw_write(pw, "/f", 0, 6000, 3000, 55));
+	SYNCED(do_falloc(pw, "/f",
+			UEXT4_FALLOC_ZERO_RANGE | UEXT4_FALLOC_KEEP_SIZE, 100,
+			200));
+	OPS(do_truncate(pw, "/f", 20000));
+}
+
+/* Unlinked while open, and nameless: the orphan set. */
+static void orphans(struct pw *pw)
+{
+	struct uext4_file *open_file;
+	struct uext4_file *tmp;
+
+	pw_create(pw, "/f");
+	pw_write(pw, "/f", 0, 0, 30000, 5);
+	pw_create(pw, "/g");
+	pw_write(pw, "/g", 0, 0, 9000, 6);
+	pw_restart(pw);
+	assert_int_equal(uext4_open(pw->fs, NULL, "/f", UEXT4_O_RDWR, 0, NULL,
+					 &open_file),
+			0);
+	OPS(pw_unlink(pw, "/f"));
+	pw_op(pw);
+	assert_int_equal(uext4_open(pw->fs, NULL, "/",
+					 UEXT4_O_TMPFILE | UEXT4_O_RDWR, 0600,
+					 NULL, &tmp),
+			0);
+	assert_int_equal(uext4_pwrite(tmp, "nameless", 8, 0), 8);
+	pw_end(pw);
+	SYNCED((void)0);
+	pw_op(pw);
+	{
+		struct uext4_node *root = pw_node(pw, "/");
+
+		assert_int_equal(uext4_link(uext4_file_node(tmp), root, "named",
+						 NULL),
+				0);
+		uext4_node_put(root);
+	}
+	pw_end(pw);
+	OPS(pw_unlink(pw, "/g"));
+	OPS(assert_int_equal(uext4_close(open_file), 0));
+	OPS(assert_int_equal(uext4_close(tmp), 0));
+	SYNCED((void)0);
+	OPS(pw_create(pw, "/h"));
+}
+
+/* A directory that grows past one block, shrinks, and goes: index, revokes. */
+static void large_directory(struct pw *pw)
+{
+	char path[64];
+	unsigned i;
+
+	pw_mkdir(pw, "/d");
+	pw_create(pw, "/d/first-of-all");
+	pw_restart(pw);
+	for (i = 0; i < 60; i++) {
+		snprintf(path, sizeof(path), "/d/a-rather-long-name-%03u", i);
+		OPS(do_link(pw, "/d/first-of-all", path));
+	}
+	SYNCED((void)0);
+	for (i = 0; i < 60; i++) {
+		snprintf(path, sizeof(path), "/d/a-rather-long-name-%03u", i);
+		OPS(pw_unlink(pw, path));
+	}
+	OPS(pw_unlink(pw, "/d/first-of-all"));
+	SYNCED(do_rmdir(pw, "/d"));
+	OPS(pw_create(pw, "/data"));
+	OPS(pw_write(pw, "/data", 0, 0, 30000, 200));
+	SYNCED((void)0);
+}
+
+/* Enough transactions to go round the log, with checkpoints. */
+static void log_wraps(struct pw *pw)
+{
+	char path[32];
+	unsigned i;
+
+	for (i = 0; i < 40; i++) {
+		snprintf(path, sizeof(path), "/f%u", i);
+		SYNCED(pw_create(pw, path));
+		OPS(pw_write(pw, path, 0, 0, 3000, (int)i));
+	}
+	SYNCED((void)0);
+	for (i = 0; i < 40; i += 2) {
+		snprintf(path, sizeof(path), "/f%u", i);
+		SYNCED(pw_unlink(pw, path));
+	}
+}
+
+struct workload {
+	const char *name;
+	void (*run)(struct pw *pw);
+	bool unmount; /* unmount is part of what is cut */
+};
+
+static const struct workload workloads[] = {
+	{ "names", names, true },
+	{ "renames", renames, false },
+	{ "attributes", attributes, true },
+	{ "buffered", buffered, true },
+	{ "direct", direct, false },
+	{ "sizes", sizes, true },
+	{ "allocations", allocations, false },
+	{ "orphans", orphans, true },
+	{ "large_directory", large_directory, false },
+	{ "log_wraps", log_wraps, true },
+};
+
+static unsigned long max_states(void)
+{
+	const char *s = getenv("PW_STATES");
+
+	return s ? strtoul(s, NULL, 0) : 6000;
+}
+
+static uint64_t total;
+
+static void survives_cuts(void **state)
+{
+	const struct workload *w = *state;
+	static struct pw pw;
+	unsigned p;
+
+	for (p = 0; p < pw_nprofiles; p++) {
+		if (getenv("PW_PROFILE") &&
+				strcmp(getenv("PW_PROFILE"),
+						pw_profiles[p].name) != 0)
+			continue;
+		if (!pw_open(&pw, w->name, &pw_profiles[p]))
+			skip();
+		w->run(&pw);
+		total += pw_judge(&pw, w->unmount, max_states());
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct CMUnitTest tests[sizeof(workloads) / sizeof(workloads[0])];
+	char names_[sizeof(workloads) / sizeof(workloads[0])][64];
+	size_t n = 0;
+	size_t i;
+	int ret;
+
+	for (i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
+		if (argc > 1 && strcmp(argv[1], workloads[i].name) != 0)
+			continue;
+		snprintf(names_[n], sizeof(names_[n]), "%s_survives_power_cuts",
+				workloads[i].name);
+		tests[n] = (struct CMUnitTest){
+			.name = names_[n],
+			.test_func = survives_cuts,
+			.initial_state = (void *)(uintptr_t)&workloads[i],
+		};
+		n++;
+	}
+	ret = _cmocka_run_group_tests("power", tests, n, NULL, NULL);
+	printf("# %llu distinct states judged in all\n",
+			(unsigned long long)total);
+	return ret;
+}
