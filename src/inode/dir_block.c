@@ -114,9 +114,17 @@ static int check_index_again(
 		return dx_is_node(geo, data) ? 0 : -UEXT4_ECORRUPT;
 	dx_root_info_decode(data, &info);
 	if (info.hash_version > DHASH_TEA_UNSIGNED ||
-			info.indirect_levels >= DX_LEVELS_MAX)
+			info.indirect_levels >= dx_levels_max(geo))
 		return -UEXT4_ECORRUPT;
 	return 0;
+}
+
+/* An index node where a leaf should be? Without checksums it looks like a leaf
+ * with no entry, into which a name would be written. */
+static bool is_node_as_leaf(const struct inode *dir, const uint8_t *data)
+{
+	return dx_is_node(dir->it->geo, data) && dir_is_hashed(dir) &&
+			check_index_again(dir->it->geo, data, false) == 0;
 }
 
 static int dir_block_check(const struct inode *dir, lblk_t lblk, lblk_t nblk,
@@ -133,6 +141,9 @@ static int dir_block_check(const struct inode *dir, lblk_t lblk, lblk_t nblk,
 			ret = check_index_again(dir->it->geo, b->data, is_root);
 		else
 			ret = check_index(dir, b->data, is_root, nblk, &why);
+	} else if (kind == DIR_BLOCK_LEAF && is_node_as_leaf(dir, b->data)) {
+		ret = -UEXT4_ECORRUPT;
+		why = "is an index block and not a leaf";
 	} else if (is_checked) {
 		return 0;
 	} else if (kind == DIR_BLOCK_ANY && dir_has_index_flag(dir) &&
