@@ -39,6 +39,12 @@ void dx_root_info_encode(void *block, const struct dx_root_info *info)
 	p[3] = info->unused_flags;
 }
 
+unsigned dx_levels_max(const struct geo *geo)
+{
+	return geo_has_incompat(geo, FI_LARGEDIR) ? DX_LEVELS_MAX
+						  : DX_LEVELS_MAX - 1;
+}
+
 unsigned dx_limit_max(const struct geo *geo, bool is_root)
 {
 	uint32_t room = geo->block_size - (is_root ? DX_ROOT_OFF : DX_NODE_OFF);

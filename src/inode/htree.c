@@ -49,21 +49,48 @@ static void path_set_range(struct htree_path *p)
 	}
 }
 
-/* Hold the node that the root's chosen entry points to. */
-static int path_enter_node(struct inode *dir, struct htree_path *p)
+/* Hold the node at @level that the chosen entry of the one above points to. */
+static int path_enter_node(
+		struct inode *dir, struct htree_path *p, unsigned level)
 {
-	lblk_t lblk = path_entry(p, 0, p->at[0]).block;
+	lblk_t lblk = path_entry(p, level - 1, p->at[level - 1]).block;
 	struct buf *b;
 	int ret;
 
 	ret = dir_block_read(dir, lblk, DIR_BLOCK_NODE, &b);
 	if (ret < 0)
 		return ret;
-	buf_put(p->b[1]);
-	p->b[1] = b;
-	p->lblk[1] = lblk;
-	p->at[1] = 0;
+	buf_put(p->b[level]);
+	p->b[level] = b;
+	p->lblk[level] = lblk;
+	p->at[level] = 0;
 	return 0;
+}
+
+/* To the next entry at @level, or of the levels above it if a node ends there,
+ * and from it down along the first ones. -ENOENT after the last. */
+static int path_next(struct inode *dir, struct htree_path *p, unsigned level)
+{
+	lblk_t nblk;
+	int ret;
+
+	while (p->at[level] + 1 >= path_count(p, level)) {
+		if (level-- == 0)
+			return -ENOENT;
+	}
+	p->at[level]++;
+	while (++level < p->depth) {
+		ret = path_enter_node(dir, p, level);
+		if (ret < 0)
+			return ret;
+	}
+	path_set_range(p);
+
+	/* More ways than blocks: some are named twice (X2). */
+	ret = dir_nblocks(dir, &nblk);
+	if (ret == 0 && ++p->steps > nblk)
+		ret = dir_corrupt(dir, 0, "index names a block twice");
+	return ret;
 }
 
 static int htree_open_root(struct inode *dir, struct htree_path *p)
@@ -87,11 +114,11 @@ static int path_descend(struct inode *dir, struct htree_path *p, uint32_t hash)
 	int ret;
 
 	p->at[0] = dx_search(p->b[0]->data, DX_ROOT_OFF, hash);
-	if (p->depth > 1) {
-		ret = path_enter_node(dir, p);
+	for (unsigned l = 1; l < p->depth; l++) {
+		ret = path_enter_node(dir, p, l);
 		if (ret < 0)
 			return ret;
-		p->at[1] = dx_search(p->b[1]->data, DX_NODE_OFF, hash);
+		p->at[l] = dx_search(p->b[l]->data, DX_NODE_OFF, hash);
 	}
 	path_set_range(p);
 	return 0;
@@ -115,27 +142,7 @@ void htree_close(struct htree_path *p)
 
 int htree_next(struct inode *dir, struct htree_path *p)
 {
-	unsigned bottom = p->depth - 1;
-	lblk_t nblk;
-	int ret;
-
-	if (p->at[bottom] + 1 < path_count(p, bottom)) {
-		p->at[bottom]++;
-	} else if (p->depth == 1 || p->at[0] + 1 >= path_count(p, 0)) {
-		return -ENOENT;
-	} else {
-		p->at[0]++;
-		ret = path_enter_node(dir, p);
-		if (ret < 0)
-			return ret;
-	}
-	path_set_range(p);
-
-	/* More leaves than blocks: some are named twice (X2). */
-	ret = dir_nblocks(dir, &nblk);
-	if (ret == 0 && ++p->steps > nblk)
-		ret = dir_corrupt(dir, 0, "index names a block twice");
-	return ret;
+	return path_next(dir, p, p->depth - 1);
 }
 
 int htree_check(struct inode *dir)
@@ -144,12 +151,10 @@ int htree_check(struct inode *dir)
 	int ret;
 
 	ret = htree_open(dir, 0, &p);
-	while (ret == 0 && p.depth > 1 && p.at[0] + 1 < path_count(&p, 0)) {
-		p.at[0]++;
-		ret = path_enter_node(dir, &p);
-	}
+	while (ret == 0 && p.depth > 1)
+		ret = path_next(dir, &p, p.depth - 2);
 	htree_close(&p);
-	return ret;
+	return ret == -ENOENT ? 0 : ret;
 }
 
 static int htree_find_in(struct inode *dir, const struct htree_path *p,

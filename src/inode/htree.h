@@ -2,8 +2,8 @@
 /*
  * Hashed directories: a B+tree of name hashes over the blocks of a directory.
  *
- * Block 0 is the root; it and at most one level of nodes below say which leaf
- * holds the names of a range of hashes. Leaves are ordinary blocks of entries,
+ * Block 0 is the root; it and at most one level of nodes below (two with
+ * large_dir, which is for reading) say which leaf holds the names of a range of hashes. Leaves are ordinary blocks of entries,
  * in no order. Names of one hash may fill more than one leaf: the leaves that
  * go on with the hash of the one before are marked in the index.
  *
@@ -45,7 +45,7 @@ struct htree_path {
 	struct buf *b[DX_LEVELS_MAX]; /* held */
 	lblk_t lblk[DX_LEVELS_MAX];
 	unsigned at[DX_LEVELS_MAX]; /* the entry gone down by */
-	unsigned depth;             /* index blocks on the way: 1 or 2 */
+	unsigned depth;             /* index blocks on the way: 1 to 3 */
 	uint8_t version;            /* of the hash, as on disk */
 	uint32_t lo;  /* hash at which the leaf's range begins, with its mark */
 	uint64_t hi;  /* and where the next leaf's begins, with that mark */
