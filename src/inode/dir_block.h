@@ -70,7 +70,7 @@ int dir_block_read(struct inode *dir, lblk_t lblk, enum dir_block_kind kind,
 		struct buf **ret_buf) UEXT4_MUST_CHECK;
 /* Add a block at the end, as an empty leaf in @h; size and inode follow. What
  * it holds is the caller's until dir_block_dirty(). Credits of map_alloc() and
- * two more. Nothing has changed on failure. */
+ * two more. -ENOSPC: nothing has changed. */
 int dir_block_append(struct handle *h, struct inode *dir, lblk_t *ret_lblk,
 		struct buf **ret_buf) UEXT4_MUST_CHECK;
 /* The block was changed: checksum, and into the transaction. */
