@@ -231,7 +231,7 @@ int uext4_info(struct uext4_fs *fs, struct uext4_info *ret_info)
 	info.has_journal = geo_has_compat(&fs->geo, FC_HAS_JOURNAL);
 	info.journal_blocks = fs->journal_blocks;
 	info.rdonly = fs_may_write(fs) != 0;
-	info.rdonly_why = "";
+	info.rdonly_why = fs->rdonly_why;
 	if (atomic_load(&fs->state) & FS_S_EMERG_RO)
 		info.rdonly_why = "an error was found";
 	if (atomic_load(&fs->state) & FS_S_SHUTDOWN)

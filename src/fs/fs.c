@@ -4,6 +4,7 @@
  */
 #include "fs/fs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,10 @@ static int fs_apply_gate(struct uext4_fs *fs)
 				gate.why ? gate.why : "");
 		return -EROFS;
 	}
+	if (gate.mode == DSUPER_MODE_RO)
+		(void)snprintf(fs->rdonly_why, sizeof(fs->rdonly_why),
+				"feature %s%s%s", gate.names,
+				gate.why ? ": " : "", gate.why ? gate.why : "");
 	if (!fs_is_rdonly(fs) && bdev_is_rdonly(fs->dev)) {
 		log_err(&fs->log,
 				"the device cannot be written; mount it "

@@ -69,8 +69,8 @@ struct uext4_fs {
 	_Atomic uint64_t flushes;
 
 	struct mutex lock;
-	char rdonly_why[320];                        /* [lock] */
-	char features[512];                          /* [const] */
+	char rdonly_why[320]; /* [const] features that forbid writing, or "" */
+	char features[512];   /* [const] */
 	struct journal_recovery recovered;           /* [const] */
 	uint32_t orphans_deleted, orphans_truncated; /* [const] */
 	bool needed_recovery;                        /* [const] */

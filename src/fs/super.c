@@ -57,6 +57,7 @@ static int super_repair(struct super *s, struct bdev *dev, uint8_t *raw,
 int super_read(struct super *s, struct bdev *dev, struct log *log)
 {
 	uint8_t raw[DSUPER_SIZE];
+	struct dsuper_gate gate;
 	const char *why = NULL;
 	int ret;
 
@@ -88,6 +89,11 @@ int super_read(struct super *s, struct bdev *dev, struct log *log)
 			return ret;
 	}
 	dsuper_decode(raw, &s->sb);
+	/* What is not supported need not look right to us: the caller says what
+	 * it is. */
+	dsuper_gate(&s->sb, &gate);
+	if (gate.mode == DSUPER_MODE_REFUSE)
+		return 0;
 	ret = dsuper_check(&s->sb, 0, &why);
 	if (ret < 0) {
 		log_err(log, "superblock: %s; run e2fsck", why);

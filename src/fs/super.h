@@ -40,8 +40,9 @@ struct super {
 	bool errors_dirty; /* [buf's lock] error fields wait for a write */
 };
 
-/* Read and judge the superblock of @dev. @s->sb is filled. -EINVAL: no ext4;
- * -EBADMSG, -EUCLEAN. One line is logged. */
+/* Read and judge the superblock of @dev, as far as dsuper_gate() does not
+ * refuse it. @s->sb is filled. -EINVAL: no ext4; -EBADMSG, -EUCLEAN. One line
+ * is logged. */
 int super_read(struct super *s, struct bdev *dev, struct log *log);
 /* Hold its block. */
 int super_attach(struct super *s, struct buf_cache *cache, uint32_t block_size);
