@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/show.h"
+
 /* ---- targets ---- */
 
 static int target_set(const char *arg, size_t image_len, const char *path,
@@ -131,32 +133,74 @@ int cli_err(struct cli *c, const char *image, const char *path, int err)
 							: CLI_FAILED;
 	const char *advice = err_advice(err);
 
-	fprintf(stderr, "uext4: %s: %s%s%s: ", c->cmd, image ? image : "",
-			image && path ? ":" : "", path ? path : "");
-	if (c->logged[0] != '\0')
-		fprintf(stderr, "%s\n", c->logged);
-	else
+	fprintf(stderr, "uext4: %s: ", c->cmd);
+	if (image)
+		show_message(stderr, image);
+	if (image && path)
+		fputc(':', stderr);
+	if (path)
+		show_message(stderr, path);
+	if (image || path)
+		fputs(": ", stderr);
+	if (c->logged[0] != '\0') {
+		show_message(stderr, c->logged);
+		fputc('\n', stderr);
+	} else {
 		fprintf(stderr, "%s%s%s\n", uext4_strerror(err),
 				advice ? "; " : "", advice ? advice : "");
+	}
 	c->logged[0] = '\0';
 	note_status(c, status);
 	return status;
+}
+
+/* Names in the text may come from the image: it stays one line. */
+static void say_line(struct cli *c, const char *fmt, va_list ap)
+		__attribute__((format(printf, 2, 0)));
+
+static void say_line(struct cli *c, const char *fmt, va_list ap)
+{
+	char *text;
+
+	fprintf(stderr, "uext4: %s: ", c->cmd);
+	if (vasprintf(&text, fmt, ap) >= 0) {
+		show_message(stderr, text);
+		free(text);
+	}
+	fputc('\n', stderr);
 }
 
 int cli_errf(struct cli *c, const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "uext4: %s: ", c->cmd);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say_line(c, fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	note_status(c, CLI_FAILED);
 	return CLI_FAILED;
 }
 
+void cli_warnf(struct cli *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->quiet)
+		return;
+	va_start(ap, fmt);
+	say_line(c, fmt, ap);
+	va_end(ap);
+}
+
 /* ---- mounting ---- */
+
+static void say_logged(struct cli *c)
+{
+	fprintf(stderr, "uext4: %s: ", c->cmd);
+	show_message(stderr, c->logged);
+	fputc('\n', stderr);
+	c->logged[0] = '\0';
+}
 
 /* Errors wait for the call that fails because of them; one that is overtaken by
  * the next is printed by itself. */
@@ -166,10 +210,10 @@ static void cli_log(void *ctx, enum uext4_log_level level, const char *msg)
 
 	if (level == UEXT4_LOG_ERR) {
 		if (c->logged[0] != '\0')
-			fprintf(stderr, "uext4: %s\n", c->logged);
+			say_logged(c);
 		snprintf(c->logged, sizeof(c->logged), "%s", msg);
-	} else if (!c->quiet) {
-		fprintf(stderr, "uext4: %s\n", msg);
+	} else {
+		cli_warnf(c, "%s", msg);
 	}
 }
 
@@ -208,7 +252,7 @@ void cli_unmount(struct cli *c, const char *image, struct uext4_fs *fs)
 	if (ret < 0)
 		(void)cli_err(c, image, NULL, ret);
 	else if (c->logged[0] != '\0')
-		fprintf(stderr, "uext4: %s: %s\n", image, c->logged);
+		say_logged(c);
 	c->logged[0] = '\0';
 }
 

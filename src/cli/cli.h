@@ -60,6 +60,9 @@ int cli_err(struct cli *c, const char *image, const char *path, int err);
 /* The same with words of one's own. */
 int cli_errf(struct cli *c, const char *fmt, ...)
 		__attribute__((format(printf, 2, 3)));
+/* Something to know that is no failure; nothing with --quiet. */
+void cli_warnf(struct cli *c, const char *fmt, ...)
+		__attribute__((format(printf, 2, 3)));
 /* Say what was wrong with the options, if that is known, and the usage. Returns
  * CLI_USAGE, as does the one for @text that is no valid @what. */
 int cli_usage(struct cli *c);

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files with several names, found again by (device, inode): a red-black tree.
+ * A red-black tree by (device, inode). See link_map.h.
  */
+#include "cli/link_map.h"
+
 #include <bsd/sys/tree.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/copy.h"
-
 struct link_node {
 	RB_ENTRY(link_node) node;
 	uint64_t dev, ino;
-	char *path;
+	struct link_to to;
+	char *path; /* owned: to.path */
 };
 
 static int link_cmp(const struct link_node *a, const struct link_node *b)
@@ -40,6 +41,12 @@ struct link_map *link_map_new(void)
 	return m;
 }
 
+static void link_node_free(struct link_node *n)
+{
+	free(n->path);
+	free(n);
+}
+
 void link_map_free(struct link_map *m)
 {
 	struct link_node *n;
@@ -48,37 +55,44 @@ void link_map_free(struct link_map *m)
 		return;
 	while ((n = RB_MIN(link_tree, &m->tree)) != NULL) {
 		RB_REMOVE(link_tree, &m->tree, n);
-		free(n->path);
-		free(n);
+		link_node_free(n);
 	}
 	free(m);
 }
 
-const char *link_map_find(struct link_map *m, uint64_t dev, uint64_t ino)
+const struct link_to *link_map_find(
+		struct link_map *m, uint64_t dev, uint64_t ino)
 {
 	struct link_node key = { .dev = dev, .ino = ino };
 	struct link_node *n = RB_FIND(link_tree, &m->tree, &key);
 
-	return n ? n->path : NULL;
+	return n ? &n->to : NULL;
 }
 
 int link_map_add(struct link_map *m, uint64_t dev, uint64_t ino,
-		const char *path)
+		const struct link_to *to)
 {
 	struct link_node *n = calloc(1, sizeof(*n));
+	struct link_node *old;
 
 	if (!n)
 		return -ENOMEM;
 	n->dev = dev;
 	n->ino = ino;
-	n->path = strdup(path);
-	if (!n->path) {
-		free(n);
-		return -ENOMEM;
+	n->to = *to;
+	if (to->path) {
+		n->path = strdup(to->path);
+		n->to.path = n->path;
+		if (!n->path) {
+			free(n);
+			return -ENOMEM;
+		}
 	}
-	if (RB_INSERT(link_tree, &m->tree, n)) { /* there already */
-		free(n->path);
-		free(n);
+	old = RB_FIND(link_tree, &m->tree, n);
+	if (old) {
+		RB_REMOVE(link_tree, &m->tree, old);
+		link_node_free(old);
 	}
+	RB_INSERT(link_tree, &m->tree, n);
 	return 0;
 }

@@ -43,6 +43,12 @@ static int place_inside(struct uext4_node *node, const char *path,
 	int ret;
 
 	ret_p->dir = node;
+	if (strcmp(own, ".") == 0) {
+		memcpy(ret_p->name, ".", 2);
+		ret_p->path = strdup(path);
+		ret = ret_p->path ? 0 : -ENOMEM;
+		goto out;
+	}
 	ret = place_last_name(own, ret_p->name);
 	if (ret == 0 &&
 			asprintf(&ret_p->path, "%s%s%s", path,
@@ -50,6 +56,7 @@ static int place_inside(struct uext4_node *node, const char *path,
 									: "/",
 					ret_p->name) < 0)
 		ret = -ENOMEM;
+out:
 	if (ret < 0)
 		uext4_node_put(node);
 	return ret;

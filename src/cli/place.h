@@ -14,7 +14,8 @@ struct place {
 	char *path; /* owned, for messages */
 };
 
-/* @path as a target: if it is a directory and @own is not NULL, @own in it.
+/* @path as a target: if it is a directory and @own is not NULL, the last name of
+ * @own in it, or itself under the name "." if @own is that.
  * Else the name that it ends in; with @must_dir -ENOTDIR (or -ENOENT). */
 int place_find(struct uext4_fs *fs, const char *path, const char *own,
 		bool must_dir, struct place *ret_p);

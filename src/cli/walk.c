@@ -14,15 +14,32 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/copy.h"
+#include "cli/link_map.h"
 
 /* ---- names ---- */
 
-static int name_list_add(void *arg, const struct uext4_dirent *e)
+int name_list_add(struct name_list *l, const char *name, size_t len)
 {
-	struct name_list *l = arg;
 	char *text;
 	size_t cap;
+
+	if (l->len + len + 1 > l->cap) {
+		cap = 2 * l->cap + len + 256;
+		text = realloc(l->text, cap);
+		if (!text)
+			return -ENOMEM;
+		l->text = text;
+		l->cap = cap;
+	}
+	memcpy(l->text + l->len, name, len);
+	l->text[l->len + len] = '\0';
+	l->len += len + 1;
+	return 0;
+}
+
+static int name_list_entry(void *arg, const struct uext4_dirent *e)
+{
+	struct name_list *l = arg;
 
 	if (strcmp(e->name, ".") == 0 || strcmp(e->name, "..") == 0)
 		return 0;
@@ -30,17 +47,7 @@ static int name_list_add(void *arg, const struct uext4_dirent *e)
 		l->odd = true;
 		return 0;
 	}
-	if (l->len + e->len + 1 > l->cap) {
-		cap = 2 * l->cap + e->len + 256;
-		text = realloc(l->text, cap);
-		if (!text)
-			return -ENOMEM;
-		l->text = text;
-		l->cap = cap;
-	}
-	memcpy(l->text + l->len, e->name, e->len + 1);
-	l->len += e->len + 1;
-	return 0;
+	return name_list_add(l, e->name, e->len);
 }
 
 int name_list_read(struct uext4_node *dir, struct name_list *ret_l)
@@ -48,7 +55,7 @@ int name_list_read(struct uext4_node *dir, struct name_list *ret_l)
 	struct name_list l = { 0 };
 	int ret;
 
-	ret = uext4_readdir(dir, 0, name_list_add, &l);
+	ret = uext4_readdir(dir, 0, name_list_entry, &l);
 	if (ret < 0)
 		name_list_free(&l);
 	else
@@ -119,6 +126,7 @@ static int walk_set_path(struct walk *w, size_t len, const char *name)
 /* Enter the directory of @at; takes its node. */
 static int walk_push(struct walk *w, const struct walk_at *at)
 {
+	static const struct link_to here = { 0 };
 	struct frame *f;
 	size_t cap;
 	int ret;
@@ -149,7 +157,7 @@ static int walk_push(struct walk *w, const struct walk_at *at)
 		.path_len = strlen(at->path),
 		.name_at = w->n > 0 ? (size_t)(at->name - at->path) : 0,
 	};
-	ret = link_map_add(w->seen, 0, at->st.ino, "");
+	ret = link_map_add(w->seen, 0, at->st.ino, &here);
 	if (ret == 0)
 		ret = name_list_read(at->node, &f->names);
 	if (ret < 0)

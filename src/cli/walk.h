@@ -19,6 +19,8 @@ struct name_list {
 	size_t len, cap;
 	bool odd; /* some could not be names and are left out */
 };
+/* One more, which is neither "." nor ".."; -ENOMEM. */
+int name_list_add(struct name_list *l, const char *name, size_t len);
 /* All names of @dir but "." and "..". */
 int name_list_read(struct uext4_node *dir, struct name_list *ret_l);
 void name_list_free(struct name_list *l);
