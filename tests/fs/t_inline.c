@@ -167,8 +167,7 @@ static void is_read_only(void **state)
 
 	small_image(e);
 	env_unmount(e);
-	ro_expect_readonly(
-			e, "inline_data is supported read-only: data inside");
+	ro_expect_readonly(e, "inline_data", "data inside inodes");
 }
 
 /* Commands of debugfs that damage it, the path that is damaged. */
