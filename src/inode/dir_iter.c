@@ -75,6 +75,14 @@ static int walk_at(const struct dir_walk *w, lblk_t lblk, const uint8_t *data,
 
 /* ---- linear ---- */
 
+/* "." and ".." are the first two entries of a directory, and no others. */
+static bool dots_are_in_place(
+		const struct ddirent *de, lblk_t lblk, uint32_t index)
+{
+	return !dir_name_is_dots(de->name, de->name_len) ||
+			(lblk == 0 && index + 1 == de->name_len);
+}
+
 /* The entries of a block that begin at @from or behind. */
 static int linear_block(struct dir_walk *w, lblk_t lblk, uint32_t from,
 		const uint8_t *data)
@@ -82,10 +90,11 @@ static int linear_block(struct dir_walk *w, lblk_t lblk, uint32_t from,
 	const struct geo *geo = w->dir->it->geo;
 	uint64_t base = (uint64_t)lblk << geo->block_bits;
 	uint32_t end = dirent_end(geo);
+	uint32_t index = 0;
 	struct ddirent de;
 	int ret;
 
-	for (uint32_t off = 0; off < end; off += de.rec_len) {
+	for (uint32_t off = 0; off < end; off += de.rec_len, index++) {
 		uint64_t next;
 
 		ret = walk_at(w, lblk, data, off, &de);
@@ -93,6 +102,9 @@ static int linear_block(struct dir_walk *w, lblk_t lblk, uint32_t from,
 			return ret;
 		if (off < from || de.inum == 0)
 			continue;
+		if (!dots_are_in_place(&de, lblk, index))
+			return dir_corrupt(w->dir, lblk,
+					"\".\" or \"..\" out of place");
 		next = off + de.rec_len;
 		if (next >= end)
 			next = geo->block_size;
