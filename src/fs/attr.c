@@ -240,8 +240,7 @@ static int inode_extend(struct inode *inode, uint64_t size)
 	if (err < 0)
 		return err;
 	ret = handle_inode_extension(h, inode, size);
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 static int truncate_stamp(struct inode *inode, const struct uext4_cred *cred)
@@ -270,8 +269,7 @@ static int truncate_stamp(struct inode *inode, const struct uext4_cred *cred)
 		inode_touch(inode, INODE_T_MTIME | INODE_T_CTIME);
 		ret = inode_dirty(h, inode);
 	}
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 static int inode_set_length_locked(struct inode *inode, uint64_t size,
@@ -472,7 +470,6 @@ static int setattr_locked(struct inode *inode, const struct uext4_setattr *a,
 	struct handle *h;
 	txid_t tid;
 	bool caps;
-	int err;
 	int ret;
 
 	ret = setattr_may(inode, a, cred);
@@ -494,9 +491,7 @@ static int setattr_locked(struct inode *inode, const struct uext4_setattr *a,
 		ret = inode_dirty(h, inode);
 	}
 	atomic_fetch_and(&inode->state, ~INODE_S_NOSEC);
-	err = handle_stop(h);
-	if (ret == 0)
-		ret = err;
+	ret = handle_finish(h, ret);
 	return ret < 0 ? ret : fs_sync_tid(fs, NULL, tid);
 }
 

@@ -193,7 +193,6 @@ static int create_once(struct inode *dir, const struct create_req *req,
 	struct inode *inode;
 	struct handle *h;
 	txid_t tid;
-	int err;
 	int ret;
 
 	ret = handle_start(it->journal, create_credits(dir, in), &h);
@@ -216,9 +215,7 @@ static int create_once(struct inode *dir, const struct create_req *req,
 		create_undo(h, inode);
 	*ret_inode = inode;
 out_stop:
-	err = handle_stop(h);
-	if (ret == 0)
-		ret = err;
+	ret = handle_finish(h, ret);
 	return ret < 0 ? ret : fs_sync_tid(inode_fs(dir), dir, tid);
 }
 
@@ -310,8 +307,7 @@ int name_tmpfile(struct inode *dir, const struct create_req *req,
 		err = orphan_add(h, inode);
 		ret = ret < 0 ? ret : err;
 	}
-	err = handle_stop(h);
-	ret = ret < 0 ? ret : err;
+	ret = handle_finish(h, ret);
 out_unlock:
 	rwsem_write_unlock(&dir->rwsem);
 	free(in.acl);

@@ -87,8 +87,7 @@ static int dio_write_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
 				(uint32_t)(last - first + 1));
 	if (ret == 0 && extends)
 		ret = handle_inode_extension(h, inode, pos + done);
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 const struct iomap_dio_ops dio_write_ops = {

@@ -27,7 +27,6 @@
 static int falloc_finish(struct inode *inode, uint64_t size)
 {
 	struct handle *h;
-	int err;
 	int ret;
 
 	ret = handle_start(inode->it->journal, INODE_CREDITS, &h);
@@ -38,8 +37,7 @@ static int falloc_finish(struct inode *inode, uint64_t size)
 		ret = handle_inode_extension(h, inode, size);
 	else
 		ret = inode_dirty_datasync(h, inode);
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 /* One handle's worth of unwritten blocks from @lblk on. */
@@ -48,7 +46,6 @@ static int falloc_step(
 {
 	struct map_run run;
 	struct handle *h;
-	int err;
 	int ret;
 
 	ret = handle_start(inode->it->journal,
@@ -57,9 +54,7 @@ static int falloc_step(
 		return ret;
 	ret = map_alloc(h, &inode->map, lblk, n, MAP_F_UNWRITTEN | MAP_F_KEEP,
 			&run);
-	err = handle_stop(h);
-	if (ret == 0)
-		ret = err;
+	ret = handle_finish(h, ret);
 	if (ret == 0)
 		*ret_n = run.len;
 	return ret;
@@ -203,7 +198,6 @@ static int falloc_make_unwritten(
 	struct map_run run;
 	struct handle *h;
 	uint64_t at;
-	int err;
 	int ret = 0;
 
 	rwsem_write_lock(&inode->file.inval);
@@ -221,9 +215,7 @@ static int falloc_make_unwritten(
 			break;
 		ret = map_convert_unwritten(
 				h, &inode->map, (lblk_t)at, run.len);
-		err = handle_stop(h);
-		if (ret == 0)
-			ret = err;
+		ret = handle_finish(h, ret);
 	}
 	rwsem_write_unlock(&inode->file.inval);
 	if (ret == 0)

@@ -100,8 +100,7 @@ static int file_modified(struct uext4_file *file, bool strip, bool caps)
 		inode_touch(inode, INODE_T_MTIME | INODE_T_CTIME);
 		ret = inode_dirty(h, inode);
 	}
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,

@@ -351,7 +351,9 @@ static int fs_recover(struct uext4_fs *fs)
 	int jerr = 0;
 	int ret;
 
+	/* One on another device is clean, or the gate had refused. */
 	if (!geo_has_compat(&fs->geo, FC_HAS_JOURNAL) ||
+			fs->geo.journal_inum == 0 ||
 			(fs->opts.flags & UEXT4_MNT_NOLOAD))
 		return 0;
 
@@ -388,11 +390,15 @@ static int fs_recover(struct uext4_fs *fs)
 static int fs_set_last_orphan(void *ctx, struct handle *h, inum_t inum)
 {
 	struct uext4_fs *fs = ctx;
+	inum_t was;
 	int ret;
 
 	buf_lock(fs->super.buf);
+	was = fs->super.sb.last_orphan;
 	fs->super.sb.last_orphan = inum;
 	ret = super_dirty_locked(h, &fs->super);
+	if (ret < 0)
+		fs->super.sb.last_orphan = was;
 	buf_unlock(fs->super.buf);
 	return ret;
 }
@@ -601,6 +607,9 @@ static int fs_stop_writing(struct uext4_fs *fs)
 	fs_flusher_stop(fs);
 	ret = fs_writeback_all(fs);
 	itable_shrink(&fs->it, 0);
+	err = orphans_reap(fs->orphans);
+	if (ret == 0)
+		ret = err;
 	err = journal_error(fs->journal);
 	if (err == 0)
 		err = journal_flush(fs->journal);
@@ -612,7 +621,7 @@ static int fs_stop_writing(struct uext4_fs *fs)
 	if (err == 0)
 		err = fs_mark_clean(fs);
 	else if (fs->super.errors_dirty)
-		(void)super_write_now(&fs->super);
+		(void)super_write_errors(&fs->super);
 	return ret < 0 ? ret : err < 0 ? err : 0;
 }
 

@@ -78,7 +78,6 @@ static int iomap_alloc_once(struct inode *inode, lblk_t lblk, uint32_t n,
 		struct map_run *run)
 {
 	struct handle *h;
-	int err;
 	int ret;
 
 	ret = handle_start(inode->it->journal,
@@ -86,8 +85,7 @@ static int iomap_alloc_once(struct inode *inode, lblk_t lblk, uint32_t n,
 	if (ret < 0)
 		return ret;
 	ret = map_alloc(h, &inode->map, lblk, n, MAP_F_UNWRITTEN, run);
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 /* M5: freed blocks become free with their commit; force it, a few times. */
@@ -160,8 +158,7 @@ static int iomap_begin_inline(struct inode *inode, uint64_t pos, uint64_t len,
 	int ret;
 
 	if (pos < inode->inl->len) {
-		ret = ialloc_locate(
-				inode->it->alloc, inode->inum, &pblk, &off);
+		ret = ialloc_locate(inode->it->alloc, inode->inum, &pblk, &off);
 		if (ret < 0)
 			return ret;
 		map.type = IOMAP_INLINE;
@@ -424,8 +421,7 @@ static int writeback_commit(struct inode *inode, const struct map_run *run,
 		writeback_raise_dsize(inode, end);
 		ret = inode_dirty_datasync(h, inode);
 	}
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 static int iomap_writeback_end(struct iomap_file *f, struct iomap *map,

@@ -159,7 +159,6 @@ static int remove_entry(struct inode *dir, struct inode *victim,
 {
 	struct handle *h;
 	txid_t tid;
-	int err;
 	int ret;
 
 	ret = handle_start(dir->it->journal,
@@ -176,9 +175,7 @@ static int remove_entry(struct inode *dir, struct inode *victim,
 			inode_dec_links(dir);
 		ret = dir_changed(h, dir);
 	}
-	err = handle_stop(h);
-	if (ret == 0)
-		ret = err;
+	ret = handle_finish(h, ret);
 	return ret < 0 ? ret : fs_sync_tid(inode_fs(dir), dir, tid);
 }
 
@@ -296,7 +293,6 @@ static int link_entry(struct inode *dir, struct inode *inode, const char *name,
 {
 	struct handle *h;
 	txid_t tid;
-	int err;
 	int ret;
 
 	ret = handle_start(dir->it->journal,
@@ -325,9 +321,7 @@ static int link_entry(struct inode *dir, struct inode *inode, const char *name,
 	if (ret == 0)
 		ret = dir_changed(h, dir);
 out_stop:
-	err = handle_stop(h);
-	if (ret == 0)
-		ret = err;
+	ret = handle_finish(h, ret);
 	return ret < 0 ? ret : fs_sync_tid(inode_fs(dir), dir, tid);
 }
 

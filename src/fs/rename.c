@@ -359,7 +359,6 @@ static int rename_go(struct rename *r)
 			2 * ORPHAN_CREDITS + 6 * INODE_CREDITS;
 	struct handle *h;
 	txid_t tid;
-	int err;
 	int ret;
 
 	if (r->flags & UEXT4_RENAME_WHITEOUT)
@@ -369,9 +368,7 @@ static int rename_go(struct rename *r)
 		return ret;
 	tid = handle_txid(h);
 	ret = rename_in_handle(h, r);
-	err = handle_stop(h);
-	if (ret == 0)
-		ret = err;
+	ret = handle_finish(h, ret);
 	return ret < 0 ? ret : fs_sync_tid(r->fs, r->newdir, tid);
 }
 

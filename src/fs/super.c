@@ -170,3 +170,32 @@ int super_write_now(struct super *s)
 		return ret;
 	return bdev_flush(s->dev, BDEV_TAG_SUPERBLOCK);
 }
+
+int super_write_errors(struct super *s)
+{
+	uint8_t raw[DSUPER_SIZE];
+	struct dsuper sb;
+	int ret;
+
+	ret = bdev_read(s->dev, DSUPER_OFF, raw, sizeof(raw), 0,
+			BDEV_TAG_SUPERBLOCK);
+	if (ret < 0)
+		return ret;
+	if (!dsuper_magic_ok(raw))
+		return -UEXT4_ECORRUPT;
+	dsuper_decode(raw, &sb);
+	buf_lock(s->buf);
+	sb.state |= s->sb.state & DSUPER_STATE_ERROR;
+	sb.error_count = s->sb.error_count;
+	sb.first_error = s->sb.first_error;
+	sb.last_error = s->sb.last_error;
+	s->errors_dirty = false;
+	buf_unlock(s->buf);
+	dsuper_encode(&sb, raw);
+	dsuper_csum_set(raw);
+	ret = bdev_write(s->dev, DSUPER_OFF, raw, sizeof(raw), 0,
+			BDEV_TAG_SUPERBLOCK);
+	if (ret < 0)
+		return ret;
+	return bdev_flush(s->dev, BDEV_TAG_SUPERBLOCK);
+}

@@ -52,5 +52,8 @@ int super_dirty(struct handle *h, struct super *s);
 int super_dirty_locked(struct handle *h, struct super *s);
 /* Encode and write now, outside the journal, then flush (S1). */
 int super_write_now(struct super *s);
+/* After an abort: the error log alone goes into the superblock on the device.
+ * What else changed in memory was never committed. */
+int super_write_errors(struct super *s);
 
 #endif /* UEXT4_FS_SUPER_H */

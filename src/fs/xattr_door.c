@@ -231,7 +231,6 @@ static int set_locked(struct inode *inode, const struct set_req *r)
 {
 	struct handle *h;
 	txid_t tid;
-	int err;
 	int ret;
 
 	ret = xattr_may(inode, r->index, true, r->cred);
@@ -245,9 +244,7 @@ static int set_locked(struct inode *inode, const struct set_req *r)
 		return ret;
 	tid = handle_txid(h);
 	ret = set_in_handle(h, inode, r);
-	err = handle_stop(h);
-	if (ret == 0)
-		ret = err;
+	ret = handle_finish(h, ret);
 	return ret < 0 ? ret : fs_sync_tid(inode_fs(inode), NULL, tid);
 }
 

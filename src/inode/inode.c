@@ -17,6 +17,7 @@
 #include "inode/inline.h"
 #include "inode/orphan.h"
 #include "inode/xattr.h"
+#include "journal/journal.h"
 #include "journal/txn.h"
 
 /* ---- the table ---- */
@@ -399,7 +400,6 @@ static int inode_free_number(struct inode *inode)
 	struct itable *it = inode->it;
 	bool is_dir = inode_is_dir(inode);
 	struct handle *h;
-	int err;
 	int ret;
 
 	ret = handle_start(it->journal,
@@ -432,8 +432,7 @@ static int inode_free_number(struct inode *inode)
 	inode_unhook(inode);
 	ret = ialloc_free(h, it->alloc, inode->inum, is_dir);
 out_stop:
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 /* Free on disk what an unlinked inode still has. Nobody else holds it. */
@@ -457,28 +456,53 @@ static int inode_delete(struct inode *inode)
 	return inode_free_number(inode);
 }
 
+/* What could not be removed on disk must not stay dirty in memory. */
+static void inode_forget_pages(struct inode *inode)
+{
+	rwsem_write_lock(&inode->file.inval);
+	(void)iomap_drop_pages(&inode->file, 0, UINT64_MAX);
+	rwsem_write_unlock(&inode->file.inval);
+}
+
+/*
+ * Free an inode that has no links and no holders. If that fails it stays in the
+ * orphan set, in memory as well: the list on disk runs through it. It is tried
+ * again at unmount; after an abort, by the next mount.
+ */
 static void inode_kill(struct inode *inode)
 {
 	struct itable *it = inode->it;
+	bool orphan;
 	int ret = 0;
 
 	if (it->journal)
 		ret = inode_delete(inode);
-	if (ret < 0 && ret != -EROFS && ret != -EIO)
+	if (ret < 0 && ret != -EROFS)
 		log_err(it->log,
 				"inode %u: could not be freed: %s; it stays "
-				"an orphan for the next mount",
+				"an orphan",
 				inode->inum, err_text(ret));
+	if (ret < 0)
+		inode_forget_pages(inode);
+	inode_unhook(inode);
+	orphan = (atomic_load(&inode->state) & INODE_S_ORPHAN) != 0;
+	if (orphan && ret < 0 && journal_error(it->journal) == 0) {
+		orphan_keep(inode);
+		return;
+	}
+	if (orphan)
+		orphan_forget(inode);
+	inode_free_memory(inode);
+}
+
+int inode_kill_again(struct inode *inode)
+{
+	int ret = inode_delete(inode);
+
 	if (atomic_load(&inode->state) & INODE_S_ORPHAN)
 		orphan_forget(inode);
-	/* What could not be removed on disk must not stay dirty in memory. */
-	if (ret < 0) {
-		rwsem_write_lock(&inode->file.inval);
-		(void)iomap_drop_pages(&inode->file, 0, UINT64_MAX);
-		rwsem_write_unlock(&inode->file.inval);
-	}
-	inode_unhook(inode);
 	inode_free_memory(inode);
+	return ret;
 }
 
 void inode_put(struct inode *inode)

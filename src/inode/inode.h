@@ -122,9 +122,9 @@ struct inode {
 	} orphan;
 	struct dir_cache *dir; /* [rwsem] lookup help of a directory, or NULL */
 	struct inode_inline *inl; /* [const] once loaded: data, or NULL */
-	uint32_t claim_data;   /* [attr_lock] blocks claimed for dirty pages */
-	uint32_t claim_nodes;  /* [attr_lock] and for the nodes they may need */
-	uint64_t nodes_seen;   /* [attr_lock] map.nodes_claimed accounted for */
+	uint32_t claim_data;  /* [attr_lock] blocks claimed for dirty pages */
+	uint32_t claim_nodes; /* [attr_lock] and for the nodes they may need */
+	uint64_t nodes_seen;  /* [attr_lock] map.nodes_claimed accounted for */
 };
 
 /* Credits of inode_dirty(): the table block. */
@@ -148,6 +148,9 @@ int inode_get_orphan(struct itable *it, inum_t inum, struct inode **ret_inode);
 void inode_hold(struct inode *inode);
 /* Let go; the last one of an unlinked inode frees it on disk (N3). */
 void inode_put(struct inode *inode);
+/* For orphans_reap(): free an inode that could not be freed at its last put. It
+ * is gone from memory in any case. */
+int inode_kill_again(struct inode *inode);
 
 /* What a new inode is to be. */
 struct inode_spec {

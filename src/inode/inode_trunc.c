@@ -38,7 +38,6 @@ static int inode_has_blocks_from(struct inode *inode, uint64_t from)
 int inode_remove_blocks(struct inode *inode, lblk_t from, uint64_t end)
 {
 	struct handle *h;
-	int err;
 	int ret;
 
 	ret = inode_has_blocks_from(inode, from);
@@ -58,8 +57,7 @@ int inode_remove_blocks(struct inode *inode, lblk_t from, uint64_t end)
 		if (ret < 0)
 			break;
 	}
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 /* Zero what the new EOF block holds past @size, on the device (TR1). */
@@ -98,14 +96,12 @@ static int inode_truncate_begin(
 		inode_set_size(inode, size);
 		ret = inode_dirty_datasync(h, inode);
 	}
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 int inode_leave_orphans(struct inode *inode)
 {
 	struct handle *h;
-	int err;
 	int ret;
 
 	if (inode->d.links == 0) /* stays an orphan until it is freed */
@@ -117,8 +113,7 @@ int inode_leave_orphans(struct inode *inode)
 		return ret;
 
 	ret = orphan_del(h, inode);
-	err = handle_stop(h);
-	return ret < 0 ? ret : err;
+	return handle_finish(h, ret);
 }
 
 int inode_truncate(struct inode *inode, uint64_t size)

@@ -33,6 +33,7 @@ struct orphans {
 	uint32_t nslots;         /* [const] in a block */
 	struct mutex lock;
 	TAILQ_HEAD(orphan_list, inode) list; /* [lock] */
+	TAILQ_HEAD(orphan_kept, inode) kept; /* [lock] by inode->lru */
 	struct orphan_block *blocks;         /* [lock] nfree; rest const */
 	uint32_t nblocks;                    /* [const] */
 	bool found; /* [const] after orphans_process() */
@@ -212,9 +213,10 @@ static int orphan_list_add(
 		return ret;
 
 	ret = o->sb.set_last_orphan(o->sb.ctx, h, inode->inum);
-	if (ret < 0)
+	if (ret < 0) {
+		(void)orphan_set_next(h, inode, 0);
 		return ret;
-
+	}
 	inode->orphan.in_file = false;
 	TAILQ_INSERT_HEAD(&o->list, inode, orphan.node);
 	return 0;
@@ -296,6 +298,35 @@ void orphan_forget(struct inode *inode)
 	mutex_unlock(&o->lock);
 }
 
+void orphan_keep(struct inode *inode)
+{
+	struct orphans *o = inode->it->orphans;
+
+	mutex_lock(&o->lock);
+	TAILQ_INSERT_TAIL(&o->kept, inode, lru);
+	mutex_unlock(&o->lock);
+}
+
+int orphans_reap(struct orphans *o)
+{
+	struct inode *inode;
+	int first = 0;
+	int ret;
+
+	for (;;) {
+		mutex_lock(&o->lock);
+		inode = TAILQ_FIRST(&o->kept);
+		if (inode)
+			TAILQ_REMOVE(&o->kept, inode, lru);
+		mutex_unlock(&o->lock);
+		if (!inode)
+			return first;
+		ret = inode_kill_again(inode);
+		if (ret < 0 && first == 0)
+			first = ret;
+	}
+}
+
 int orphans_open(struct itable *it, const struct orphan_sb_ops *sb,
 		inum_t last_orphan, inum_t orphan_file_inum,
 		struct orphans **ret_o)
@@ -313,6 +344,7 @@ int orphans_open(struct itable *it, const struct orphan_sb_ops *sb,
 	o->file_inum = orphan_file_inum;
 	mutex_init(&o->lock, "orphans", LOCK_RANK_ORPHAN);
 	TAILQ_INIT(&o->list);
+	TAILQ_INIT(&o->kept);
 	if (orphan_file_inum != 0)
 		ret = orphan_file_open(o);
 	if (ret < 0) {
@@ -327,6 +359,7 @@ void orphans_close(struct orphans *o)
 {
 	if (!o)
 		return;
+	(void)orphans_reap(o); /* of an aborted journal: only memory */
 	mutex_fini(&o->lock);
 	free(o->blocks);
 	free(o);

@@ -48,6 +48,10 @@ int orphan_add(struct handle *h, struct inode *inode);
 int orphan_del(struct handle *h, struct inode *inode);
 /* @inode leaves memory while it is still in the set on disk. */
 void orphan_forget(struct inode *inode);
+/* @inode could not be freed: it stays a member until orphans_reap(). */
+void orphan_keep(struct inode *inode);
+/* Unmount: try again to free what was kept. The first error. */
+int orphans_reap(struct orphans *o);
 /* Mount: truncate or delete every orphan found on disk; counts in @ret_*.
  * A bad entry is logged and skipped, the result is then -EUCLEAN. */
 int orphans_process(struct orphans *o, uint32_t *ret_deleted,

@@ -227,6 +227,7 @@ int handle_dirty(struct handle *h, struct buf *buf)
 	ret = handle_refusal(h);
 	if (ret < 0)
 		return ret;
+	h->changed = true;
 	if (!j->has_log) {
 		buf_mark_dirty(buf);
 		return 0;

@@ -118,6 +118,7 @@ struct handle {
 	uint32_t rev_left;   /* revoke records it may still make */
 	uint32_t rev_blocks; /* its share of txn->rev_allow */
 	bool is_precommit;
+	bool changed;           /* handle_dirty() was called */
 	struct txn_cb_list cbs; /* no-journal mode */
 };
 

@@ -310,6 +310,25 @@ int handle_stop(struct handle *h)
 	return ret;
 }
 
+/* Errors that come before any change, or whose change was taken back. */
+static bool is_clean_refusal(int err)
+{
+	return err != -ENOMEM && err != -EIO && err != -UEXT4_ECORRUPT &&
+			err != -UEXT4_EBADCSUM && err != -EOVERFLOW;
+}
+
+int handle_finish(struct handle *h, int ret)
+{
+	struct journal *j = h->j;
+	bool half_done = ret < 0 && h->changed && !is_clean_refusal(ret);
+	int err;
+
+	if (half_done) /* want of memory says nothing about the disk */
+		journal_abort(j, ret, ret != -ENOMEM);
+	err = handle_stop(h);
+	return ret < 0 ? ret : err;
+}
+
 int txn_precommit(struct journal *j, struct txn *t)
 {
 	struct handle h = {

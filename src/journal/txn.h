@@ -62,6 +62,14 @@ txid_t handle_txid(const struct handle *h);
 struct journal *handle_journal(const struct handle *h);
 /* Leave the transaction and free @h. -EROFS/-EIO if the journal is aborted. */
 int handle_stop(struct handle *h);
+/*
+ * The same after the caller's work ended with @ret, which is passed on (or
+ * handle_stop()'s error if it is not one). Work that failed half-way for want
+ * of memory, by a failed request or because the disk is damaged cannot be taken
+ * back: if @h has changed anything by then, the journal is aborted, so that the
+ * half of it is never committed.
+ */
+int handle_finish(struct handle *h, int ret);
 
 /* @buf's contents are going to be changed. May replace buf->data. The caller
  * holds the lock that owns the contents. */
