@@ -9,16 +9,20 @@
  */
 #include <string.h>
 
+#include "alloc/alloc.h"
 #include "disk/geo.h"
 #include "fs/attr.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/write.h"
+#include "journal/journal.h"
 #include "journal/txn.h"
 
-#define MODE_SUID 04000u
-#define MODE_SGID 02000u
-#define MODE_XGRP 00010u
+#define MODE_SUID     04000u
+#define MODE_SGID     02000u
+#define MODE_XGRP     00010u
+/* Tries after -ENOSPC of a buffered write. */
+#define NOSPC_RETRIES 2
 
 /* ---- checks ---- */
 
@@ -157,6 +161,39 @@ int zero_eof_tail(struct inode *inode, uint64_t pos)
 
 /* ---- the buffered path ---- */
 
+/* Space was short: write back what holds more claims than it will need, and let
+ * blocks whose freeing is not durable yet become free (M5). */
+static int buffered_make_room(struct inode *inode)
+{
+	struct itable *it = inode->it;
+	int ret;
+
+	ret = iomap_writeback(&inode->file, 0, UINT64_MAX);
+	if (ret < 0)
+		return ret;
+	return alloc_pending(it->alloc) > 0 ? journal_sync(it->journal) : 0;
+}
+
+/* Into the page cache, trying again when space is short. */
+static ssize_t buffered_copy(
+		struct inode *inode, uint64_t pos, struct iov_iter *it)
+{
+	size_t total = 0;
+	ssize_t n;
+	int tries;
+
+	for (tries = 0;; tries++) {
+		n = iomap_buffered_write(&inode->file, pos + total, it);
+		if (n > 0)
+			total += (size_t)n;
+		if (it->count == 0 || (n < 0 && n != -ENOSPC) ||
+				tries == NOSPC_RETRIES ||
+				buffered_make_room(inode) < 0)
+			break;
+	}
+	return total > 0 ? (ssize_t)total : n;
+}
+
 static ssize_t buffered_write_locked(struct uext4_file *file, uint64_t *pos,
 		struct iov_iter *it, unsigned rwf)
 {
@@ -170,7 +207,7 @@ static ssize_t buffered_write_locked(struct uext4_file *file, uint64_t *pos,
 	ret = zero_eof_tail(inode, *pos);
 	if (ret < 0)
 		return ret;
-	return iomap_buffered_write(&inode->file, *pos, it);
+	return buffered_copy(inode, *pos, it);
 }
 
 ssize_t buffered_write_iter(struct uext4_file *file, uint64_t pos,
@@ -199,7 +236,7 @@ ssize_t buffered_write_at(
 	iomap_dio_drain(&inode->file);
 	done = zero_eof_tail(inode, pos);
 	if (done == 0)
-		done = iomap_buffered_write(&inode->file, pos, it);
+		done = buffered_copy(inode, pos, it);
 	rwsem_write_unlock(&inode->rwsem);
 	return done;
 }
