@@ -57,9 +57,17 @@ static int walk_tell(
 	return w->fn(w->ctx, &e);
 }
 
-/* The entry at @off of a block, if it may be told. */
+/* "." and ".." are the first two entries of a directory, and no others. */
+static bool dots_are_in_place(
+		const struct ddirent *de, lblk_t lblk, uint32_t index)
+{
+	return !dir_name_is_dots(de->name, de->name_len) ||
+			(lblk == 0 && index + 1 == de->name_len);
+}
+
+/* The entry at @off of a block, the @index-th, if it may be told. */
 static int walk_at(const struct dir_walk *w, lblk_t lblk, const uint8_t *data,
-		uint32_t off, struct ddirent *ret_de)
+		uint32_t off, uint32_t index, struct ddirent *ret_de)
 {
 	const char *why = NULL;
 	int ret;
@@ -69,19 +77,15 @@ static int walk_at(const struct dir_walk *w, lblk_t lblk, const uint8_t *data,
 			!dirent_name_ok(ret_de->name, ret_de->name_len)) {
 		why = "an entry's name is impossible";
 		ret = -UEXT4_ECORRUPT;
+	} else if (ret == 0 && ret_de->inum != 0 &&
+			!dots_are_in_place(ret_de, lblk, index)) {
+		why = "\".\" or \"..\" out of place";
+		ret = -UEXT4_ECORRUPT;
 	}
 	return ret < 0 ? dir_corrupt(w->dir, lblk, why) : 0;
 }
 
 /* ---- linear ---- */
-
-/* "." and ".." are the first two entries of a directory, and no others. */
-static bool dots_are_in_place(
-		const struct ddirent *de, lblk_t lblk, uint32_t index)
-{
-	return !dir_name_is_dots(de->name, de->name_len) ||
-			(lblk == 0 && index + 1 == de->name_len);
-}
 
 /* The entries of a block that begin at @from or behind. */
 static int linear_block(struct dir_walk *w, lblk_t lblk, uint32_t from,
@@ -97,14 +101,11 @@ static int linear_block(struct dir_walk *w, lblk_t lblk, uint32_t from,
 	for (uint32_t off = 0; off < end; off += de.rec_len, index++) {
 		uint64_t next;
 
-		ret = walk_at(w, lblk, data, off, &de);
+		ret = walk_at(w, lblk, data, off, index, &de);
 		if (ret < 0)
 			return ret;
 		if (off < from || de.inum == 0)
 			continue;
-		if (!dots_are_in_place(&de, lblk, index))
-			return dir_corrupt(w->dir, lblk,
-					"\".\" or \"..\" out of place");
 		next = off + de.rec_len;
 		if (next >= end)
 			next = geo->block_size;
@@ -217,6 +218,7 @@ static int batch_take(struct dir_walk *w, struct batch *b, lblk_t lblk,
 {
 	uint32_t end = dirent_end(w->dir->it->geo);
 	struct batch_item item;
+	uint32_t index = 0;
 	int ret;
 
 	ret = array_room((void **)&b->bufs, b->nbufs, &b->bufs_cap,
@@ -226,8 +228,8 @@ static int batch_take(struct dir_walk *w, struct batch *b, lblk_t lblk,
 		return ret;
 	}
 	b->bufs[b->nbufs++] = buf;
-	for (uint32_t off = 0; off < end; off += item.de.rec_len) {
-		ret = walk_at(w, lblk, buf->data, off, &item.de);
+	for (uint32_t off = 0; off < end; off += item.de.rec_len, index++) {
+		ret = walk_at(w, lblk, buf->data, off, index, &item.de);
 		if (ret < 0)
 			return ret;
 		if (item.de.inum == 0 ||
@@ -303,7 +305,7 @@ static int tell_dots(struct dir_walk *w, const uint8_t *data, uint64_t pos)
 		if (ret < 0)
 			return dir_corrupt(
 					w->dir, 0, "is not a chain of entries");
-		ret = walk_at(w, 0, data, slot.off, &de);
+		ret = walk_at(w, 0, data, slot.off, i, &de);
 		if (ret == 0)
 			ret = walk_tell(w, &de, i + 1);
 		if (ret != 0)
