@@ -3,8 +3,8 @@
  * The log as a row of numbered blocks, wherever the file system keeps them.
  *
  * Log block 0 is the journal superblock; [first, last) is the ring that
- * transactions are written to, last + ... the fast-commit area. The runs of the
- * journal file are copied at open and never change.
+ * transactions are written to, the fast-commit area is behind last (which stays
+ * unused). The runs of the journal file are copied at open and never change.
  */
 #ifndef UEXT4_JOURNAL_JLOG_H
 #define UEXT4_JOURNAL_JLOG_H

@@ -384,9 +384,10 @@ static int recover_check_fc(struct recovery *r)
 	int ret;
 
 	if (!(j->js.incompat & DJ_FI_FAST_COMMIT) ||
-			j->log.last >= j->log.blocks)
+			j->log.last + 1 >= j->log.blocks)
 		return 0;
-	ret = jlog_read(&j->log, j->log.last, r->data, 1);
+	/* The kernel leaves the first block of the area alone. */
+	ret = jlog_read(&j->log, j->log.last + 1, r->data, 1);
 	if (ret < 0)
 		return ret;
 	/* Tag, length, features, transaction id: little-endian. */

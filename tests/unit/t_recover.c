@@ -639,7 +639,7 @@ static void fast_commits_in_use_are_refused(void **state)
 		put_le16(block, 9);
 		put_le16(block + 2, 8);
 		put_le32(block + 8, (uint32_t)fc_tid[i]);
-		assert_int_equal(emu_img_write(w.img, log_at(JT_LOG - 256),
+		assert_int_equal(emu_img_write(w.img, log_at(JT_LOG - 256 + 1),
 						 block, BS),
 				0);
 		log_txn(&w, 3, 100);
