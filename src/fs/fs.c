@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "alloc/alloc.h"
+#include "base/le.h"
 #include "bdev/bdev.h"
 #include "cache/buf.h"
 #include "fs/overlay.h"
@@ -447,6 +448,16 @@ static int fs_open_orphans(struct uext4_fs *fs)
 	return ret;
 }
 
+/* Numbers that no earlier mount has given to an inode of the same number, in
+ * all likelihood. */
+static void fs_seed_generations(struct uext4_fs *fs)
+{
+	const struct dsuper *sb = &fs->super.sb;
+	uint64_t seed = get_le64(sb->uuid) ^ (uint64_t)sb->mnt_count << 48;
+
+	atomic_store(&fs->it.next_gen, (uint32_t)hmap_mix(seed ^ sb->mtime));
+}
+
 static int fs_start_writing(struct uext4_fs *fs)
 {
 	bool dirty;
@@ -464,7 +475,6 @@ static int fs_start_writing(struct uext4_fs *fs)
 		log_warn(&fs->log,
 				"has recorded errors; running e2fsck is "
 				"recommended");
-	fs->was_valid = (fs->super.sb.state & DSUPER_STATE_VALID) != 0;
 	ret = fs_mark_mounted(fs);
 	if (ret < 0)
 		return ret;
@@ -472,6 +482,7 @@ static int fs_start_writing(struct uext4_fs *fs)
 	if (ret < 0)
 		return ret;
 	fs->it.journal = fs->journal;
+	fs_seed_generations(fs);
 	ret = fs_open_orphans(fs);
 	if (ret < 0)
 		return ret;
@@ -490,6 +501,7 @@ static int fs_mount_stack(struct uext4_fs *fs)
 	ret = fs_recover(fs);
 	if (ret < 0)
 		return ret;
+	fs->was_valid = (sb->state & DSUPER_STATE_VALID) != 0;
 
 	n = dfeature_names(DFEATURE_COMPAT, sb->feature_compat, " ",
 			fs->features, sizeof(fs->features));
