@@ -198,7 +198,6 @@ static void info_super(const struct dsuper *sb, struct uext4_info *info)
 	memcpy(info->label, sb->volume_name, sizeof(info->label));
 	info->inode_size = sb->inode_size;
 	info->reserved_blocks = sb->r_blocks_count;
-	info->clean = (sb->state & DSUPER_STATE_VALID) != 0;
 	info->had_errors = (sb->state & DSUPER_STATE_ERROR) != 0;
 	info->mount_count = sb->mnt_count;
 	info->created = (int64_t)sb->mkfs_time;
@@ -227,6 +226,7 @@ int uext4_info(struct uext4_fs *fs, struct uext4_info *ret_info)
 	info.groups = fs->geo.groups;
 	info.blocks_per_group = fs->geo.bpg;
 	info.inodes_per_group = fs->geo.ipg;
+	info.clean = fs->was_valid;
 	info.needed_recovery = fs->needed_recovery;
 	info.has_journal = geo_has_compat(&fs->geo, FC_HAS_JOURNAL);
 	info.journal_blocks = fs->journal_blocks;

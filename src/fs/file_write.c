@@ -161,6 +161,14 @@ int zero_eof_tail(struct inode *inode, uint64_t pos)
 
 /* ---- the buffered path ---- */
 
+/* Delayed pages claim for the worst trees that they could need. Once they are
+ * written only what they took is gone: -ENOSPC is final after that. */
+static int write_make_room(struct uext4_fs *fs)
+{
+	err_ignore(fs_writeback_all(fs)); /* told by the files' own fsync */
+	return journal_sync(fs->journal);
+}
+
 /* Space was short: write back what holds more claims than it will need, and let
  * blocks whose freeing is not durable yet become free (M5). */
 static int buffered_make_room(struct inode *inode)
@@ -220,10 +228,16 @@ ssize_t buffered_write_iter(struct uext4_file *file, uint64_t pos,
 		return -EOPNOTSUPP;
 	if (inode->d.flags & (DINODE_F_INLINE_DATA | DINODE_F_ENCRYPT))
 		return -EOPNOTSUPP;
-	rwsem_write_lock(&inode->rwsem);
-	done = buffered_write_locked(file, &pos, it, rwf);
-	rwsem_write_unlock(&inode->rwsem);
-	return done;
+	for (bool again = true;; again = false) {
+		rwsem_write_lock(&inode->rwsem);
+		done = buffered_write_locked(file, &pos, it, rwf);
+		rwsem_write_unlock(&inode->rwsem);
+		if (done != -ENOSPC || !again)
+			return done;
+		done = write_make_room(file->fs);
+		if (done < 0)
+			return done;
+	}
 }
 
 ssize_t buffered_write_at(

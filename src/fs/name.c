@@ -270,8 +270,6 @@ static int may_link(struct inode *dir, struct inode *inode, const char *name,
 
 	if (dir->d.links == 0)
 		return -ENOENT;
-	if (inode_is_dir(inode))
-		return -EPERM;
 	if (name_is_dot(name))
 		return -EEXIST;
 	ret = dir_find(dir, name, len, &inum, &ftype);
@@ -280,6 +278,8 @@ static int may_link(struct inode *dir, struct inode *inode, const char *name,
 	ret = name_may_create(dir, cred);
 	if (ret < 0)
 		return ret;
+	if (inode_is_dir(inode))
+		return -EPERM;
 	if (inode->d.flags & (DINODE_F_APPEND | DINODE_F_IMMUTABLE))
 		return -EPERM;
 	if (inode->d.links == 0 &&
@@ -342,8 +342,13 @@ int uext4_link(struct uext4_node *node, struct uext4_node *dir,
 		return -ENOTDIR;
 	if (inode_fs(inode) != inode_fs(d))
 		return -EXDEV;
-	if (inode_is_dir(inode))
-		return -EPERM;
+	if (inode_is_dir(inode)) {
+		/* Refused in any case, by what is wrong first; it may be @d. */
+		rwsem_read_lock(&d->rwsem);
+		ret = may_link(d, inode, name, len, cred);
+		rwsem_read_unlock(&d->rwsem);
+		return fs_done(inode_fs(d), ret, d->inum);
+	}
 	rwsem_write_lock(&d->rwsem);
 	rwsem_write_lock_nested(&inode->rwsem);
 	ret = may_link(d, inode, name, len, cred);

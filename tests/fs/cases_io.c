@@ -293,13 +293,12 @@ void io_far(struct env *e)
 	uint64_t ppb = e->bs / 4, max;
 	ssize_t n;
 
-	if (e->p->has & ENV_EXTENT) {
+	if (e->p->has & ENV_EXTENT)
 		max = ((1ull << 32) - 1) * e->bs;
-	} else {
+	else
 		max = (12 + ppb + ppb * ppb + ppb * ppb * ppb) * e->bs;
-		if (max > 1ull << 41) /* 2^32 sectors without huge_file */
-			max = 1ull << 40;
-	}
+	if (!(e->p->has & ENV_HUGE) && max > 1ull << 40)
+		max = 1ull << 40; /* 2^32 sectors is the end */
 	n = uext4_pwrite(f, "end", 3, max - 3 * (uint64_t)e->bs);
 	assert_int_equal(n, 3);
 	env_expect(f, max - 3 * (uint64_t)e->bs - 1, 1, 0);
@@ -307,7 +306,7 @@ void io_far(struct env *e)
 	env_fill(f, (1ull << 31) - 5, 10, 'n');
 	assert_int_equal(uext4_fsync(f), 0);
 	env_expect(f, 1ull << 32, 10, 'm');
-	if (e->p->has & ENV_EXTENT)
+	if (e->p->has & ENV_HUGE)
 		assert_int_equal(uext4_pwrite(f, "x", 1, max + e->bs), -EFBIG);
 	assert_int_equal(uext4_pwrite(f, "x", 1, 1ull << 62), -EFBIG);
 	assert_true(uext4_ftruncate(f, 1ull << 62) == -EFBIG ||

@@ -34,7 +34,7 @@ const struct env_profile env_profiles[] = {
 	{ "ext4-4k-old",
 			"-t ext4 -b 4096 -I 256 -O ^metadata_csum,^uninit_bg,"
 			"^64bit,^huge_file,^flex_bg,^dir_nlink,^extra_isize",
-			4096, ENV_ALL },
+			4096, ENV_ALL & ~ENV_HUGE },
 	{ "ext4-4k-uninit64",
 			"-t ext4 -b 4096 -I 256 "
 			"-O ^metadata_csum,uninit_bg,64bit",
@@ -56,23 +56,23 @@ const struct env_profile env_profiles[] = {
 	{ "ext4-4k-nojournal",
 			"-t ext4 -b 4096 -I 256 "
 			"-O metadata_csum,64bit,^has_journal",
-			4096, ENV_EXTENT | ENV_XTIME | ENV_INDEX },
+			4096, ENV_ALL & ~ENV_JOURNAL },
 	{ "ext4-1k-nojournal",
 			"-t ext4 -b 1024 -I 128 "
 			"-O ^metadata_csum,^has_journal,^flex_bg,^resize_inode",
-			1024, ENV_EXTENT | ENV_INDEX },
+			1024, ENV_EXTENT | ENV_INDEX | ENV_HUGE },
 	{ "ext4-4k-i128",
 			"-t ext4 -b 4096 -I 128 "
 			"-O metadata_csum,64bit,^resize_inode",
-			4096, ENV_JOURNAL | ENV_EXTENT | ENV_INDEX },
+			4096, ENV_ALL & ~ENV_XTIME },
 	{ "ext4-1k-linear",
 			"-t ext4 -b 1024 -I 256 -O metadata_csum,^dir_index,"
 			"^dir_nlink,^64bit,sparse_super2",
-			1024, ENV_JOURNAL | ENV_EXTENT | ENV_XTIME },
+			1024, ENV_ALL & ~ENV_INDEX },
 	{ "ext4-2k-groups",
 			"-t ext4 -b 2048 -I 512 -g 4096 -G 4 "
 			"-O metadata_csum,64bit,orphan_file,^huge_file",
-			2048, ENV_ALL },
+			2048, ENV_ALL & ~ENV_HUGE },
 };
 const unsigned env_nprofiles = sizeof(env_profiles) / sizeof(env_profiles[0]);
 

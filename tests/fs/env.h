@@ -32,7 +32,8 @@
 #define ENV_EXTENT  0x02u
 #define ENV_XTIME   0x04u /* inodes have room for nanoseconds and 2446 */
 #define ENV_INDEX   0x08u
-#define ENV_ALL     0x0fu
+#define ENV_HUGE    0x10u /* files beyond 2^32 sectors */
+#define ENV_ALL     0x1fu
 
 struct env_profile {
 	const char *name;
