@@ -113,6 +113,7 @@ echo tagged >"$extra/tagged"
 if setfattr -n user.note -v "in the inode" "$extra/tagged" 2>/dev/null; then
 	setfattr -n user.long -v "$(printf 'v%.0s' {1..2000})" "$extra/tagged"
 fi
+setfacl -m u:12345:rw "$extra/tagged" 2>/dev/null || true
 if $root; then
 	echo owned >"$extra/owned"
 	chown 12345:70000 "$extra/owned"

@@ -68,20 +68,21 @@ struct uext4_cred {
 
 /* ---- mount ---- */
 
-#define UEXT4_MNT_RDONLY 0x01u /* nothing is written; dirty journals are
+#define UEXT4_MNT_RDONLY                                                       \
+ 0x01u                              /* nothing is written; dirty journals are
 				  replayed in memory */
-#define UEXT4_MNT_NOLOAD 0x02u /* with RDONLY: do not look at the journal */
-#define UEXT4_MNT_DIRECT 0x04u /* open the image with O_DIRECT */
-#define UEXT4_MNT_SYNC	 0x08u /* every change is durable on return */
-#define UEXT4_MNT_NOATIME 0x10u /* never update access times */
+#define UEXT4_MNT_NOLOAD      0x02u /* with RDONLY: do not look at the journal */
+#define UEXT4_MNT_DIRECT      0x04u /* open the image with O_DIRECT */
+#define UEXT4_MNT_SYNC        0x08u /* every change is durable on return */
+#define UEXT4_MNT_NOATIME     0x10u /* never update access times */
 #define UEXT4_MNT_STRICTATIME 0x20u /* always; default is relatime */
-#define UEXT4_MNT_NOTHREAD 0x40u /* no background flusher */
-#define UEXT4_MNT_NODISCARD 0x80u
+#define UEXT4_MNT_NOTHREAD    0x40u /* no background flusher */
+#define UEXT4_MNT_NODISCARD   0x80u
 
-enum uext4_errors { /* what to do when the disk is found damaged */
+enum uext4_errors {           /* what to do when the disk is found damaged */
 	UEXT4_ERRORS_DEFAULT, /* as the superblock says */
 	UEXT4_ERRORS_CONTINUE,
-	UEXT4_ERRORS_RO, /* later changes fail with -EROFS, reads go on */
+	UEXT4_ERRORS_RO,       /* later changes fail with -EROFS, reads go on */
 	UEXT4_ERRORS_SHUTDOWN, /* the library's answer to errors=panic */
 };
 
@@ -93,13 +94,13 @@ enum uext4_log_level {
 };
 
 struct uext4_mount_opts {
-	size_t size; /* sizeof(struct uext4_mount_opts) */
+	size_t size;    /* sizeof(struct uext4_mount_opts) */
 	uint32_t flags; /* UEXT4_MNT_* */
 	enum uext4_errors errors;
-	uint64_t offset; /* the file system starts here in the image */
-	uint64_t limit; /* and may use so many bytes; 0: the rest */
-	size_t meta_cache; /* bytes for metadata, 0: 64 MiB */
-	size_t page_cache; /* bytes for file contents, 0: 64 MiB */
+	uint64_t offset;          /* the file system starts here in the image */
+	uint64_t limit;           /* and may use so many bytes; 0: the rest */
+	size_t meta_cache;        /* bytes for metadata, 0: 64 MiB */
+	size_t page_cache;        /* bytes for file contents, 0: 64 MiB */
 	uint32_t commit_interval; /* seconds, 0: 5 */
 	/* Messages: one line, no newline. NULL: none. Called from any thread;
 	 * must not call back into the library. */
@@ -128,12 +129,13 @@ UEXT4_API int uext4_unmount(struct uext4_fs *fs);
 UEXT4_API int uext4_sync(struct uext4_fs *fs);
 
 enum uext4_shutdown_mode {
-	UEXT4_SHUTDOWN_DEFAULT, /* sync first */
-	UEXT4_SHUTDOWN_LOGFLUSH, /* commit the journal, drop file data */
+	UEXT4_SHUTDOWN_DEFAULT,    /* sync first */
+	UEXT4_SHUTDOWN_LOGFLUSH,   /* commit the journal, drop file data */
 	UEXT4_SHUTDOWN_NOLOGFLUSH, /* drop everything not durable yet */
 };
 /* From now on changes fail with -EIO and nothing is written. */
-UEXT4_API int uext4_shutdown(struct uext4_fs *fs, enum uext4_shutdown_mode mode);
+UEXT4_API int uext4_shutdown(
+		struct uext4_fs *fs, enum uext4_shutdown_mode mode);
 
 struct uext4_statfs {
 	uint32_t block_size;
@@ -153,8 +155,8 @@ struct uext4_info {
 	uint64_t blocks, free_blocks, reserved_blocks;
 	uint64_t inodes, free_inodes;
 	uint32_t groups, blocks_per_group, inodes_per_group;
-	bool clean; /* was unmounted cleanly */
-	bool had_errors; /* the error flag is set on disk */
+	bool clean;           /* was unmounted cleanly */
+	bool had_errors;      /* the error flag is set on disk */
 	bool needed_recovery; /* the journal was dirty at mount */
 	bool has_journal;
 	uint64_t journal_blocks;
@@ -173,7 +175,7 @@ UEXT4_API int uext4_info(struct uext4_fs *fs, struct uext4_info *ret_info);
 struct uext4_stats { /* counters since mount */
 	uint64_t commits, flushes;
 	uint64_t dev_reads, dev_writes; /* metadata requests */
-	size_t meta_bytes, page_bytes; /* memory in use */
+	size_t meta_bytes, page_bytes;  /* memory in use */
 };
 UEXT4_API int uext4_stats(struct uext4_fs *fs, struct uext4_stats *ret_stats);
 
@@ -181,7 +183,8 @@ UEXT4_API int uext4_stats(struct uext4_fs *fs, struct uext4_stats *ret_stats);
 
 /* Hold the root, or any inode by number (and generation, 0: any), or one more
  * reference to @node. -ESTALE if it is free or of another generation. */
-UEXT4_API int uext4_node_root(struct uext4_fs *fs, struct uext4_node **ret_node);
+UEXT4_API int uext4_node_root(
+		struct uext4_fs *fs, struct uext4_node **ret_node);
 UEXT4_API int uext4_node_get(struct uext4_fs *fs, uint32_t ino,
 		uint32_t generation, struct uext4_node **ret_node);
 UEXT4_API struct uext4_node *uext4_node_hold(struct uext4_node *node);
@@ -196,21 +199,22 @@ struct uext4_stat {
 	uint64_t size;
 	uint64_t sectors; /* of 512 bytes, as st_blocks */
 	uint32_t block_size;
-	uint32_t flags; /* FS_*_FL as in chattr */
+	uint32_t flags;                             /* FS_*_FL as in chattr */
 	struct timespec atime, mtime, ctime, btime; /* btime 0: unknown */
 };
-UEXT4_API int uext4_node_stat(struct uext4_node *node, struct uext4_stat *ret_st);
+UEXT4_API int uext4_node_stat(
+		struct uext4_node *node, struct uext4_stat *ret_st);
 
-#define UEXT4_SET_MODE	0x01u
-#define UEXT4_SET_UID	0x02u
-#define UEXT4_SET_GID	0x04u
-#define UEXT4_SET_SIZE	0x08u
-#define UEXT4_SET_ATIME 0x10u
-#define UEXT4_SET_MTIME 0x20u
+#define UEXT4_SET_MODE      0x01u
+#define UEXT4_SET_UID       0x02u
+#define UEXT4_SET_GID       0x04u
+#define UEXT4_SET_SIZE      0x08u
+#define UEXT4_SET_ATIME     0x10u
+#define UEXT4_SET_MTIME     0x20u
 #define UEXT4_SET_ATIME_NOW 0x40u
 #define UEXT4_SET_MTIME_NOW 0x80u
-#define UEXT4_SET_FLAGS 0x100u /* FS_IOC_SETFLAGS */
-#define UEXT4_SET_CTIME 0x200u /* superuser only, for copies of images */
+#define UEXT4_SET_FLAGS     0x100u /* FS_IOC_SETFLAGS */
+#define UEXT4_SET_CTIME     0x200u /* superuser only, for copies of images */
 
 struct uext4_setattr {
 	uint32_t mask; /* UEXT4_SET_* */
@@ -221,7 +225,8 @@ struct uext4_setattr {
 /* chmod, chown, truncate, utimens in one atomic step (a truncate to a smaller
  * size may free blocks in several). */
 UEXT4_API int uext4_node_setattr(struct uext4_node *node,
-		const struct uext4_setattr *attr, const struct uext4_cred *cred);
+		const struct uext4_setattr *attr,
+		const struct uext4_cred *cred);
 
 #define UEXT4_R_OK 4u
 #define UEXT4_W_OK 2u
@@ -310,20 +315,20 @@ UEXT4_API int uext4_resolve_parent(struct uext4_fs *fs, struct uext4_node *at,
 
 /* ---- open files ---- */
 
-#define UEXT4_O_RDONLY 0x0000u
-#define UEXT4_O_WRONLY 0x0001u
-#define UEXT4_O_RDWR   0x0002u
-#define UEXT4_O_CREAT  0x0010u
-#define UEXT4_O_EXCL   0x0020u
-#define UEXT4_O_TRUNC  0x0040u
-#define UEXT4_O_APPEND 0x0080u
-#define UEXT4_O_DIRECT 0x0100u
-#define UEXT4_O_SYNC   0x0200u
-#define UEXT4_O_DSYNC  0x0400u
-#define UEXT4_O_NOATIME 0x0800u
-#define UEXT4_O_NOFOLLOW 0x1000u
+#define UEXT4_O_RDONLY    0x0000u
+#define UEXT4_O_WRONLY    0x0001u
+#define UEXT4_O_RDWR      0x0002u
+#define UEXT4_O_CREAT     0x0010u
+#define UEXT4_O_EXCL      0x0020u
+#define UEXT4_O_TRUNC     0x0040u
+#define UEXT4_O_APPEND    0x0080u
+#define UEXT4_O_DIRECT    0x0100u
+#define UEXT4_O_SYNC      0x0200u
+#define UEXT4_O_DSYNC     0x0400u
+#define UEXT4_O_NOATIME   0x0800u
+#define UEXT4_O_NOFOLLOW  0x1000u
 #define UEXT4_O_DIRECTORY 0x2000u
-#define UEXT4_O_TMPFILE 0x4000u /* a nameless file in the directory opened */
+#define UEXT4_O_TMPFILE   0x4000u /* a nameless file in the directory opened */
 
 UEXT4_API int uext4_open(struct uext4_fs *fs, struct uext4_node *at,
 		const char *path, unsigned flags, uint32_t mode,
@@ -337,8 +342,8 @@ UEXT4_API int uext4_close(struct uext4_file *file);
 UEXT4_API struct uext4_node *uext4_file_node(struct uext4_file *file);
 
 /* For calls with flags: */
-#define UEXT4_RW_DSYNC	0x1u /* as RWF_DSYNC */
-#define UEXT4_RW_SYNC	0x2u /* as RWF_SYNC */
+#define UEXT4_RW_DSYNC  0x1u /* as RWF_DSYNC */
+#define UEXT4_RW_SYNC   0x2u /* as RWF_SYNC */
 #define UEXT4_RW_NOWAIT 0x4u /* as RWF_NOWAIT */
 #define UEXT4_RW_APPEND 0x8u /* as RWF_APPEND */
 
@@ -365,7 +370,7 @@ UEXT4_API int uext4_fdatasync(struct uext4_file *file);
 UEXT4_API int uext4_sync_range(
 		struct uext4_file *file, uint64_t pos, uint64_t len);
 
-#define UEXT4_FALLOC_KEEP_SIZE 0x1u
+#define UEXT4_FALLOC_KEEP_SIZE  0x1u
 #define UEXT4_FALLOC_PUNCH_HOLE 0x2u /* with KEEP_SIZE */
 #define UEXT4_FALLOC_ZERO_RANGE 0x4u
 UEXT4_API int uext4_fallocate(struct uext4_file *file, unsigned mode,

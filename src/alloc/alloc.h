@@ -56,20 +56,20 @@ struct alloc_run {
 	uint32_t len;
 };
 
-#define ALLOC_F_METADATA 0x01u /* for a tree, directory or attribute block */
-#define ALLOC_F_ROOT	 0x02u /* may use the blocks reserved for root */
-#define ALLOC_F_CLAIMED	 0x04u /* paid for by an earlier alloc_claim() */
-#define ALLOC_F_EXACT	 0x08u /* all of len in one run, or -ENOSPC */
+#define ALLOC_F_METADATA   0x01u /* for a tree, directory or attribute block */
+#define ALLOC_F_ROOT       0x02u /* may use the blocks reserved for root */
+#define ALLOC_F_CLAIMED    0x04u /* paid for by an earlier alloc_claim() */
+#define ALLOC_F_EXACT      0x08u /* all of len in one run, or -ENOSPC */
 #define ALLOC_F_NOPREALLOC 0x10u /* small file or closing: no preallocation */
-#define ALLOC_F_LOW32	 0x20u /* below 2^32: indirect-mapped files */
+#define ALLOC_F_LOW32      0x20u /* below 2^32: indirect-mapped files */
 
 /* What is wanted. A run of 1..len blocks near goal is returned. */
 struct alloc_req {
-	pblk_t goal;	/* where it would be best; 0: no wish */
-	uint32_t len;	/* blocks wanted, 1..32768 */
-	uint32_t flags; /* ALLOC_F_* */
+	pblk_t goal;         /* where it would be best; 0: no wish */
+	uint32_t len;        /* blocks wanted, 1..32768 */
+	uint32_t flags;      /* ALLOC_F_* */
 	struct alloc_pa *pa; /* the inode's preallocation, or NULL */
-	lblk_t lblk;	/* file block the run is for (for pa) */
+	lblk_t lblk;         /* file block the run is for (for pa) */
 };
 
 struct alloc_params {
@@ -140,10 +140,10 @@ pblk_t alloc_goal_for_inode(const struct alloc *a, inum_t inum);
  * Embedded in the inode; zeroed is empty. Serialised by the inode's map_lock
  * or by its single writer-back. */
 struct alloc_pa {
-	lblk_t lblk;	/* [pa_lock] of the allocator, as all fields: the window
+	lblk_t lblk; /* [pa_lock] of the allocator, as all fields: the window
 			   may be taken back at any time when space is short */
 	pblk_t pblk;
-	uint32_t len;	/* 0: empty */
+	uint32_t len;               /* 0: empty */
 	TAILQ_ENTRY(alloc_pa) node; /* listed while len is not 0 */
 };
 /* Give back what the inode has not used. */
@@ -154,7 +154,7 @@ struct alloc_inode_req {
 	inum_t parent; /* directory it is made in */
 	bool is_dir;
 	bool top_level; /* a directory in the root: spread (Orlov) */
-	inum_t goal;	/* 0, or wanted number */
+	inum_t goal;    /* 0, or wanted number */
 };
 /* Mark an inode number used. The inode's table block is initialised if the
  * group's table was not (INODE_UNINIT/itable_unused). Credits:
@@ -174,9 +174,9 @@ int ialloc_locate(struct alloc *a, inum_t inum, pblk_t *ret_pblk,
 
 /* ---- counts ---- */
 struct alloc_stat {
-	uint64_t free_blocks;	/* on disk, after pending frees */
-	uint64_t avail_blocks;	/* free minus claims and reservations */
-	uint64_t root_blocks;	/* reserve for root */
+	uint64_t free_blocks;  /* on disk, after pending frees */
+	uint64_t avail_blocks; /* free minus claims and reservations */
+	uint64_t root_blocks;  /* reserve for root */
 	uint64_t free_inodes;
 	uint64_t dirs;
 };

@@ -30,7 +30,6 @@
 
 #define NO_OBJ ((struct copy_obj){ .fd = -1 })
 
-
 /* A directory on the way. */
 struct copy_frame {
 	struct copy_meta meta;     /* of the source */

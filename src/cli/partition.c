@@ -117,7 +117,7 @@ static int mbr_read(const struct disk *d, uint64_t at, struct mbr_entry *ret_e)
 	if (s[510] != 0x55 || s[511] != 0xaa)
 		return -ENOENT;
 	for (i = 0; i < 4; i++) {
-		const uint8_t *p = s + 446 + 16 * i;
+		const uint8_t *p = s + 446 + 16 * (size_t)i;
 
 		ret_e[i].type = p[4];
 		ret_e[i].first = get32(p + 8);
@@ -235,12 +235,12 @@ static int disk_open(const char *image, struct disk *ret_d)
 	d.fd = open(image, O_RDONLY | O_CLOEXEC);
 	if (d.fd < 0)
 		return -errno;
-	if (fstat(d.fd, &st) < 0)
+	if (fstat(d.fd, &st) < 0 ||
+			(S_ISBLK(st.st_mode) &&
+					ioctl(d.fd, BLKGETSIZE64, &d.size) < 0))
 		ret = -errno;
 	else if (S_ISDIR(st.st_mode))
 		ret = -EISDIR;
-	else if (S_ISBLK(st.st_mode) && ioctl(d.fd, BLKGETSIZE64, &d.size) < 0)
-		ret = -errno;
 	else if (S_ISREG(st.st_mode))
 		d.size = (uint64_t)st.st_size;
 	if (ret < 0) {

@@ -264,6 +264,7 @@ static void walk_next(struct walk *w)
 		return;
 	}
 	walk_visit(w, w->node, w->path + strlen(w->path) - strlen(name), node);
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): walk_tree() frees it */
 }
 
 int walk_tree(struct cli_image *im, const char *path, struct uext4_node *dir,

@@ -430,7 +430,7 @@ static int dots_end(const struct inode *dir, const uint8_t *data,
 		uint32_t *ret_end, inum_t *ret_parent)
 {
 	const struct geo *geo = dir->it->geo;
-	struct ddirent dot, dotdot;
+	struct ddirent dot, dotdot = { 0 };
 	int ret;
 
 	ret = dirent_at(geo, data, 0, &dot, NULL);

@@ -11,8 +11,8 @@
 #include "disk/dinode.h"
 
 static const char *const hashed_formats[] = {
-	"-t ext2 -b 1024 -O dir_index -E hash_seed="
-	"11111111-2222-3333-4444-555555555555",
+	("-t ext2 -b 1024 -O dir_index -E hash_seed="
+	 "11111111-2222-3333-4444-555555555555"),
 	"-t ext3 -b 2048 -O dir_index,^filetype",
 	"-t ext4 -b 1024 -O metadata_csum",
 	"-t ext4 -b 2048 -O ^metadata_csum",
