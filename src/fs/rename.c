@@ -421,6 +421,11 @@ static int rename_peek_both(struct rename *r, struct inode **ret_src,
 	ret = rename_peek(r->newdir, r->newname, r->newlen, ret_dst);
 	if (ret < 0 && ret != -ENOENT)
 		return ret;
+	/* The kernel's order: what the flags forbid is told before RN1. */
+	if (*ret_dst && (r->flags & UEXT4_RENAME_NOREPLACE))
+		return -EEXIST;
+	if (!*ret_dst && (r->flags & UEXT4_RENAME_EXCHANGE))
+		return -ENOENT;
 	return rename_check_tree(r, *ret_src, *ret_dst);
 }
 
