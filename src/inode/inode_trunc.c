@@ -77,6 +77,15 @@ static int inode_zero_tail(struct inode *inode, uint64_t size)
 	return iomap_writeback(&inode->file, size, size);
 }
 
+/* The same, or may there be before the pages are gone? A dirty page on its way
+ * to the device gets its block while we wait for it. */
+static int inode_may_have_blocks(struct inode *inode, uint64_t from)
+{
+	if (pages_has_dirty(&inode->file.pages, from, UINT64_MAX))
+		return 1;
+	return inode_has_blocks_from(inode, from);
+}
+
 /* First step: the new size, and the orphan set if blocks must go. */
 static int inode_truncate_begin(
 		struct inode *inode, uint64_t size, bool has_blocks)
@@ -132,7 +141,7 @@ int inode_truncate(struct inode *inode, uint64_t size)
 	alloc_pa_release(it->alloc, &inode->map.pa);
 	rwsem_write_unlock(&inode->map.lock);
 	rwsem_write_lock(&inode->file.inval);
-	has = inode_has_blocks_from(inode, from);
+	has = inode_may_have_blocks(inode, from);
 	ret = has < 0 ? has : inode_truncate_begin(inode, size, has > 0);
 	if (ret == 0)
 		ret = iomap_drop_pages(&inode->file, from * it->geo->block_size,

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of this folder share: an image of tests/fs/env.h that is
+ * mounted from the test device, so that requests can be counted, held, refused
+ * and lost.
+ *
+ *	bug_open(&b, "ext4-4k-full", NULL);	mke2fs, load, mount
+ *	... env_create(&b.e, "/f", 0644); bdev_emu_fault_add(b.dev, ...) ...
+ *	bug_close(&b, true);	unmount, judge by e2fsck and the checker, free
+ *
+ * Each file is named by the behaviour that was wrong.
+ */
+#ifndef UEXT4_TESTS_BUGS_BUG_H
+#define UEXT4_TESTS_BUGS_BUG_H
+
+#include "bdev/bdev_emu.h"
+#include "env.h"
+
+struct bug {
+	struct env e;
+	struct bdev *dev;
+	struct uext4_mount_opts opts;
+	struct timespec now;
+};
+
+/* bug_open() in two steps, for tests that change the image in between. */
+void bug_image(struct bug *b, const char *profile, const char *size);
+void bug_mount(struct bug *b);
+int bug_try_mount(struct bug *b);
+void bug_open(struct bug *b, const char *profile, const char *size);
+/* Unmount; what the device holds goes back into the file b->e.img. */
+int bug_unmount(struct bug *b);
+/* Power fails now; the file holds what was durable. */
+void bug_cut(struct bug *b);
+void bug_remount(struct bug *b);
+/* Unmount if mounted; e2fsck and the checker find nothing if @judge. */
+void bug_close(struct bug *b, bool judge);
+/* Requests of one kind seen so far. */
+uint64_t bug_count(struct bug *b, enum bdev_op op);
+
+#endif
