@@ -344,6 +344,17 @@ static int fs_replay(struct uext4_fs *fs, struct journal *j)
 	return ret;
 }
 
+/* A dirty log that nobody asks us to replay is an old one: what it would write
+ * may be in use for something else by now. Linux throws it away, too. */
+static int fs_wipe_log(struct uext4_fs *fs, struct journal *j)
+{
+	log_warn(&fs->log,
+			"journal: holds transactions, but the superblock "
+			"does not ask for recovery; they are %s",
+			fs_is_rdonly(fs) ? "not looked at" : "thrown away");
+	return fs_is_rdonly(fs) ? 0 : journal_discard_log(j);
+}
+
 /* Phase one: is there something to replay? Nothing else is kept of it. */
 static int fs_recover(struct uext4_fs *fs)
 {
@@ -363,8 +374,10 @@ static int fs_recover(struct uext4_fs *fs)
 		ret = fs_journal_load(fs, fs->dev, &j, &dirty);
 	if (ret == 0) {
 		jerr = journal_recorded_error(j);
-		if (dirty || geo_has_incompat(&fs->geo, FI_RECOVER))
+		if (geo_has_incompat(&fs->geo, FI_RECOVER))
 			ret = fs_replay(fs, j);
+		else if (dirty)
+			ret = fs_wipe_log(fs, j);
 	}
 	if (j && j != fs->replayed)
 		journal_free(j);
