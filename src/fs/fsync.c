@@ -18,8 +18,10 @@
 static int sync_metadata(struct inode *inode, bool datasync)
 {
 	struct journal *j = inode->it->journal;
+	bool will_flush;
 	bool valid;
 	txid_t tid;
+	int ret;
 
 	mutex_lock(&inode->attr_lock);
 	valid = datasync ? inode->datasync_tid_valid : inode->tid_valid;
@@ -28,9 +30,15 @@ static int sync_metadata(struct inode *inode, bool datasync)
 
 	if (!journal_has_log(j))
 		return journal_sync(j);
-	/* A commit flushes the device; without one the data still must be. */
-	if (valid && !journal_is_committed(j, tid))
-		return journal_commit_wait(j, tid);
+	/* A commit flushes the device once, before its last block. One that is
+	 * under way may have done so before our data arrived: then, or if
+	 * there is nothing to commit, the data needs a flush of its own. */
+	will_flush = valid && journal_running_txid(j) == tid;
+	if (valid && !journal_is_committed(j, tid)) {
+		ret = journal_commit_wait(j, tid);
+		if (ret < 0 || will_flush)
+			return ret;
+	}
 	atomic_fetch_add(&inode_fs(inode)->flushes, 1);
 	return bdev_flush(inode->it->dev, BDEV_TAG_NONE);
 }
