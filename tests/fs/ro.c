@@ -63,13 +63,12 @@ void ro_compare(struct env *e, const char *dir, bool same_fs)
 
 static void ro_begin(struct env *e, const char *opts, const char *size)
 {
-	struct env_profile *p = calloc(1, sizeof(*p));
+	static struct env_profile p; /* of the image that is in use */
 
-	assert_non_null(p);
-	p->name = "read-only";
-	p->mke2fs = opts;
-	p->block_size = 4096;
-	env_image(e, p, size);
+	p.name = "read-only";
+	p.mke2fs = opts;
+	p.block_size = 4096;
+	env_image(e, &p, size);
 }
 
 /* Run in a subshell of @dir, so that the commands may be a list. */

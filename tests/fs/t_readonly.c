@@ -56,6 +56,8 @@ static const struct format formats[] = {
 			NULL, "meta_bg", "its group descriptors" },
 	{ "-t ext4 -O large_dir", NULL, "large_dir", "three-level" },
 	{ "-t ext4 -O verity", NULL, "verity", "sealed files" },
+	{ "-t ext4 -O verity", "sif f65536 flags 0x180000", "verity",
+			"sealed files" },
 	{ "-t ext4 -O fast_commit", NULL, "fast_commit", "fast commits are" },
 	{ "-t ext4", "feature shared_blocks", "shared_blocks", "files share" },
 	{ "-t ext4", "feature read-only", "read-only", "it says so" },
@@ -253,6 +255,41 @@ static void kernel_fast_commit(void **state)
 	kernel_makes(state, "-t ext4 -O fast_commit");
 }
 
+/* What fsync wrote as fast commits is neither lost nor read past: until they
+ * are replayed nothing is mounted. */
+static void fast_commits_in_use_are_refused(void **state)
+{
+	static const struct env_profile p = {
+		.mke2fs = "-t ext4 -O fast_commit",
+		.block_size = 1024,
+	};
+	struct env *e = *state;
+
+	if (!ro_can_mount())
+		skip();
+	env_image(e, &p, "64M");
+	if (env_sh("cd %s && mkdir mnt && mount -o loop,commit=300 img mnt",
+			    e->dir) != 0)
+		skip();
+	assert_int_equal(env_sh("cd %s && : >mnt/a && sync -f mnt && "
+				"for i in 1 2 3; do dd if=/dev/zero bs=99 "
+				"count=1 conv=fsync of=mnt/f$i 2>/dev/null; "
+				"done; cp img cut; umount mnt && mv cut img",
+					 e->dir),
+			0);
+	if (env_sh("debugfs -R 'logdump -c' %s 2>/dev/null | "
+		   "grep -q 'tag CREAT_DENTRY'",
+			    e->img) != 0)
+		skip(); /* the kernel made full commits */
+	e->flags = UEXT4_MNT_RDONLY;
+	assert_int_equal(env_try_mount(e, NULL), -EOPNOTSUPP);
+	assert_non_null(strstr(e->log, "fast commits are in use"));
+
+	assert_int_equal(env_sh("e2fsck -fy %s >%s 2>&1", e->img, e->out), 0);
+	ro_expect_readonly(e, "fast_commit", "fast commits are not written");
+	assert_int_equal(env_exists(e, "/f3"), 0);
+}
+
 #define RO_TEST(fn)                                                            \
  cmocka_unit_test_prestate_setup_teardown(fn, NULL, teardown, &e)
 
@@ -269,6 +306,7 @@ int main(int argc, char **argv)
 		RO_TEST(kernel_bigalloc),
 		RO_TEST(kernel_quota_project),
 		RO_TEST(kernel_fast_commit),
+		RO_TEST(fast_commits_in_use_are_refused),
 	};
 
 	if (!env_tools())
