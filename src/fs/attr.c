@@ -243,21 +243,23 @@ static int inode_extend(struct inode *inode, uint64_t size)
 	return handle_finish(h, ret);
 }
 
-static int truncate_stamp(struct inode *inode, const struct uext4_cred *cred)
+static int truncate_stamp(struct inode *inode, bool is_super)
 {
 	uint32_t mode = inode->d.mode;
 	struct handle *h;
-	bool caps;
+	ssize_t caps;
 	int err;
 	int ret = 0;
 
-	caps = inode_get_capability(inode) > 0;
+	caps = inode_get_capability(inode);
+	if (caps < 0 && caps != -ENODATA)
+		return (int)caps;
 	err = handle_start(inode->it->journal, attr_strip_credits(), &h);
 	if (err < 0)
 		return err;
-	if (caps)
+	if (caps > 0)
 		ret = inode_drop_capability(h, inode);
-	if (!cred_is_super(cred)) {
+	if (!is_super) {
 		mode &= ~MODE_SUID;
 		if (mode & MODE_XGRP)
 			mode &= ~MODE_SGID;
@@ -272,8 +274,8 @@ static int truncate_stamp(struct inode *inode, const struct uext4_cred *cred)
 	return handle_finish(h, ret);
 }
 
-static int inode_set_length_locked(struct inode *inode, uint64_t size,
-		const struct uext4_cred *cred)
+static int inode_set_length_locked(
+		struct inode *inode, uint64_t size, bool is_super)
 {
 	const struct geo *geo = inode->it->geo;
 	uint64_t isize;
@@ -287,7 +289,7 @@ static int inode_set_length_locked(struct inode *inode, uint64_t size,
 					  : geo->max_bytes_bitmap))
 		return -EFBIG;
 	iomap_dio_drain(&inode->file);
-	ret = truncate_stamp(inode, cred);
+	ret = truncate_stamp(inode, is_super);
 	if (ret < 0)
 		return ret;
 	isize = inode_size(inode);
@@ -299,8 +301,7 @@ static int inode_set_length_locked(struct inode *inode, uint64_t size,
 	return inode_truncate(inode, size);
 }
 
-int inode_set_length(struct inode *inode, uint64_t size,
-		const struct uext4_cred *cred)
+int inode_set_length(struct inode *inode, uint64_t size, bool is_super)
 {
 	int ret;
 
@@ -311,7 +312,7 @@ int inode_set_length(struct inode *inode, uint64_t size,
 	if (size > INT64_MAX)
 		return -EFBIG;
 	rwsem_write_lock(&inode->rwsem);
-	ret = inode_set_length_locked(inode, size, cred);
+	ret = inode_set_length_locked(inode, size, is_super);
 	rwsem_write_unlock(&inode->rwsem);
 	return ret;
 }
@@ -510,7 +511,8 @@ int uext4_node_setattr(struct uext4_node *node,
 	if (attr->mask & UEXT4_SET_SIZE) {
 		ret = inode_permission(inode, MAY_WRITE, cred);
 		if (ret == 0)
-			ret = inode_set_length(inode, attr->size, cred);
+			ret = inode_set_length(
+					inode, attr->size, cred_is_super(cred));
 	}
 	if (ret == 0 && rest.mask != 0) {
 		rwsem_write_lock(&inode->rwsem);

@@ -39,8 +39,8 @@ uint32_t attr_strip_credits(void);
 /* relatime, for reads of files and directories. Never fails. */
 void inode_accessed(struct inode *inode);
 
-/* truncate(2) on a held inode; permission was checked. Takes the iolock. */
-int inode_set_length(struct inode *inode, uint64_t size,
-		const struct uext4_cred *cred);
+/* truncate(2) on a held inode; permission was checked. Takes the iolock.
+ * @is_super: setuid and setgid stay. */
+int inode_set_length(struct inode *inode, uint64_t size, bool is_super);
 
 #endif /* UEXT4_FS_ATTR_H */

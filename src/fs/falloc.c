@@ -247,13 +247,15 @@ static int falloc_zero(
 	return ret < 0 ? ret : falloc_finish(inode, keep ? 0 : end);
 }
 
-static int falloc_locked(
-		struct inode *inode, unsigned mode, uint64_t pos, uint64_t len)
+static int falloc_locked(struct uext4_file *file, unsigned mode, uint64_t pos,
+		uint64_t len)
 {
+	struct inode *inode = file->inode;
 	const struct geo *geo = inode->it->geo;
 	uint64_t max = inode->map.is_extents ? geo->max_bytes_extent
 					     : geo->max_bytes_bitmap;
 	bool keep = (mode & UEXT4_FALLOC_KEEP_SIZE) != 0;
+	int ret;
 
 	if (inode->d.flags & DINODE_F_IMMUTABLE)
 		return -EPERM;
@@ -263,6 +265,9 @@ static int falloc_locked(
 	if (pos > max || len > max - pos)
 		return -EFBIG;
 	iomap_dio_drain(&inode->file);
+	ret = file_modified(file);
+	if (ret < 0)
+		return ret;
 	if (mode & UEXT4_FALLOC_PUNCH_HOLE)
 		return falloc_punch(inode, pos, len);
 	if (mode & UEXT4_FALLOC_ZERO_RANGE)
@@ -294,7 +299,7 @@ int uext4_fallocate(struct uext4_file *file, unsigned mode, uint64_t pos,
 		return ret;
 
 	rwsem_write_lock(&inode->rwsem);
-	ret = falloc_locked(inode, mode, pos, len);
+	ret = falloc_locked(file, mode, pos, len);
 	rwsem_write_unlock(&inode->rwsem);
 	if (ret == 0 && (file->flags & (UEXT4_O_SYNC | UEXT4_O_DSYNC)))
 		ret = inode_sync(inode, !(file->flags & UEXT4_O_SYNC));

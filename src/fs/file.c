@@ -95,7 +95,7 @@ static int open_inode(struct uext4_fs *fs, struct inode *inode, unsigned flags,
 	if (!created)
 		ret = open_check(fs, inode, flags, cred);
 	if (ret == 0 && !created && (flags & UEXT4_O_TRUNC))
-		ret = inode_set_length(inode, 0, cred);
+		ret = inode_set_length(inode, 0, cred_is_super(cred));
 	if (ret == 0)
 		ret = file_new(fs, inode, flags, cred, ret_file);
 	if (ret < 0)
@@ -415,7 +415,7 @@ int uext4_ftruncate(struct uext4_file *file, uint64_t size)
 		return -EINVAL;
 	ret = fs_may_write(file->fs);
 	if (ret == 0)
-		ret = inode_set_length(file->inode, size, NULL);
+		ret = inode_set_length(file->inode, size, file->is_super);
 	if (ret == 0 && (file->flags & (UEXT4_O_SYNC | UEXT4_O_DSYNC)))
 		ret = inode_sync(file->inode, !(file->flags & UEXT4_O_SYNC));
 	return fs_done(file->fs, ret, file->inode->inum);

@@ -82,7 +82,7 @@ static bool times_are_now(struct inode *inode)
 }
 
 /* Strip and stamp in one step, after the limits (W16). */
-static int file_modified(struct uext4_file *file, bool strip, bool caps)
+static int write_strip_and_stamp(struct uext4_file *file, bool strip, bool caps)
 {
 	struct inode *inode = file->inode;
 	struct handle *h;
@@ -105,6 +105,15 @@ static int file_modified(struct uext4_file *file, bool strip, bool caps)
 		ret = inode_dirty(h, inode);
 	}
 	return handle_finish(h, ret);
+}
+
+int file_modified(struct uext4_file *file)
+{
+	bool caps;
+	int strip = write_needs_strip(file, &caps);
+
+	rwsem_assert_write_held(&file->inode->rwsem);
+	return strip < 0 ? strip : write_strip_and_stamp(file, strip, caps);
 }
 
 int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
@@ -136,7 +145,7 @@ int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
 		return -EAGAIN; /* W15, W16 */
 	if (strip && !exclusive)
 		return -EDEADLK;
-	ret = file_modified(file, strip, caps);
+	ret = write_strip_and_stamp(file, strip, caps);
 	return ret < 0 ? ret : 1;
 }
 

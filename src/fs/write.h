@@ -79,6 +79,9 @@ ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
  * write, or -errno. */
 int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
 		unsigned rwf, bool exclusive);
+/* W15, W16 for other changes of the contents: strip privileges, stamp mtime and
+ * ctime. iolock exclusive. */
+int file_modified(struct uext4_file *file);
 /* W17: zeroes between isize and the end of its block, on the device, before a
  * write at @pos > isize makes them visible. iolock exclusive, drained. */
 int zero_eof_tail(struct inode *inode, uint64_t pos);
