@@ -288,6 +288,9 @@ static int inode_set_length_locked(
 	if (size > (inode->map.is_extents ? geo->max_bytes_extent
 					  : geo->max_bytes_bitmap))
 		return -EFBIG;
+	ret = fs_allow_size(inode_fs(inode), size);
+	if (ret < 0)
+		return ret;
 	iomap_dio_drain(&inode->file);
 	ret = truncate_stamp(inode, is_super);
 	if (ret < 0)

@@ -264,6 +264,9 @@ static int falloc_locked(struct uext4_file *file, unsigned mode, uint64_t pos,
 		return -EPERM;
 	if (pos > max || len > max - pos)
 		return -EFBIG;
+	ret = keep ? 0 : fs_allow_size(file->fs, pos + len);
+	if (ret < 0)
+		return ret;
 	iomap_dio_drain(&inode->file);
 	ret = file_modified(file);
 	if (ret < 0)

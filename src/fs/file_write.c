@@ -145,6 +145,9 @@ int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
 		return -EAGAIN; /* W15, W16 */
 	if (strip && !exclusive)
 		return -EDEADLK;
+	ret = fs_allow_size(inode_fs(inode), *pos + it->count);
+	if (ret < 0)
+		return ret;
 	ret = write_strip_and_stamp(file, strip, caps);
 	return ret < 0 ? ret : 1;
 }

@@ -417,6 +417,28 @@ static int fs_set_last_orphan(void *ctx, struct handle *h, inum_t inum)
 	return ret;
 }
 
+int fs_allow_size(struct uext4_fs *fs, uint64_t size)
+{
+	struct handle *h;
+	int ret;
+
+	if (size <= INT32_MAX || atomic_load(&fs->large_files))
+		return 0;
+	if (fs->super.sb.rev_level == DSUPER_REV_GOOD_OLD)
+		return -EFBIG;
+	ret = handle_start(fs->journal, 1, &h);
+	if (ret < 0)
+		return ret;
+	buf_lock(fs->super.buf);
+	fs->super.sb.feature_ro_compat |= FR_LARGE_FILE;
+	ret = super_dirty_locked(h, &fs->super);
+	buf_unlock(fs->super.buf);
+	ret = handle_finish(h, ret);
+	if (ret == 0)
+		atomic_store(&fs->large_files, true);
+	return ret;
+}
+
 /* The superblock says "in use" before the first change (S2). */
 static int fs_mark_mounted(struct uext4_fs *fs)
 {
@@ -527,6 +549,8 @@ static int fs_mount_stack(struct uext4_fs *fs)
 	dfeature_names(DFEATURE_RO_COMPAT, sb->feature_ro_compat, " ",
 			fs->features + n, sizeof(fs->features) - n);
 
+	atomic_store(&fs->large_files,
+			geo_has_ro_compat(&fs->geo, FR_LARGE_FILE));
 	ret = fs_stack_up(fs, fs->over ? fs->over : fs->dev);
 	if (ret == 0 && !fs_is_rdonly(fs))
 		ret = fs_start_writing(fs);

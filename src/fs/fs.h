@@ -67,6 +67,7 @@ struct uext4_fs {
 	_Atomic uint32_t state;   /* FS_S_* */
 	_Atomic uint64_t nopen;   /* open files and nodes held outside */
 	_Atomic uint64_t flushes;
+	_Atomic bool large_files; /* the superblock has large_file */
 
 	struct mutex lock;
 	char rdonly_why[320]; /* [const] features that forbid writing, or "" */
@@ -95,6 +96,9 @@ void fs_crash(struct uext4_fs *fs);
 int fs_may_write(struct uext4_fs *fs);
 /* 0, or -EIO after a shutdown. */
 int fs_may_read(struct uext4_fs *fs);
+/* Before a file gets @size: the superblock must know of files of 2 GiB and more.
+ * Holds no handle. -EFBIG where it cannot (revision 0). */
+int fs_allow_size(struct uext4_fs *fs, uint64_t size);
 /* Pass @ret on; if it says that the disk is damaged, record it in the
  * superblock and apply the errors= policy. @inum 0: unknown. */
 int fs_done(struct uext4_fs *fs, int ret, inum_t inum);
