@@ -40,10 +40,15 @@ int name_is_dot(const char *name)
 int name_lookup_locked(struct inode *dir, const char *name, size_t len,
 		struct inode **ret_inode)
 {
+	struct inode *inode;
 	uint8_t ftype;
 	inum_t inum;
+	bool dead;
 	int ret;
 
+	/* A removed directory still says "..", but of whom? */
+	if (dir->d.links == 0)
+		return -ENOENT;
 	ret = dir_find(dir, name, len, &inum, &ftype);
 	if (ret < 0)
 		return ret;
@@ -54,7 +59,7 @@ int name_lookup_locked(struct inode *dir, const char *name, size_t len,
 				dir->inum, inum);
 		return -UEXT4_ECORRUPT;
 	}
-	ret = inode_get(dir->it, inum, ret_inode);
+	ret = inode_get(dir->it, inum, &inode);
 	if (ret == -ESTALE) {
 		log_err(&inode_fs(dir)->log,
 				"directory inode %u: entry names "
@@ -62,7 +67,21 @@ int name_lookup_locked(struct inode *dir, const char *name, size_t len,
 				dir->inum, inum);
 		return -UEXT4_ECORRUPT;
 	}
-	return ret;
+	if (ret < 0)
+		return ret;
+	mutex_lock(&inode->attr_lock);
+	dead = inode->d.links == 0;
+	mutex_unlock(&inode->attr_lock);
+	if (dead) { /* has more names than links: do not count below 0 */
+		log_err(&inode_fs(dir)->log,
+				"directory inode %u: entry names inode %u, "
+				"which has no links left; run e2fsck",
+				dir->inum, inum);
+		inode_put(inode);
+		return -UEXT4_ECORRUPT;
+	}
+	*ret_inode = inode;
+	return 0;
 }
 
 int name_may_create(struct inode *dir, const struct uext4_cred *cred)

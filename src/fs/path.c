@@ -118,6 +118,12 @@ static int walk_lookup(
 	ret = inode_permission(w->at, MAY_EXEC, w->cred);
 	if (ret < 0)
 		return ret;
+	if (strcmp(name, ".") == 0 ||
+			(strcmp(name, "..") == 0 && w->at->inum == INUM_ROOT)) {
+		inode_hold(w->at); /* PA2 */
+		*ret_inode = w->at;
+		return 0;
+	}
 	rwsem_read_lock(&w->at->rwsem);
 	ret = name_lookup_locked(w->at, name, strlen(name), ret_inode);
 	rwsem_read_unlock(&w->at->rwsem);

@@ -59,11 +59,13 @@ static int rename_is_above(struct inode *top, struct inode *dir)
 		ret = at == top;
 		if (ret || at->inum == INUM_ROOT)
 			break;
+		/* While it is there and locked, its parent is there. */
 		rwsem_read_lock(&at->rwsem);
-		ret = dir_find(at, "..", 2, &inum, &ftype);
-		rwsem_read_unlock(&at->rwsem);
+		ret = at->d.links == 0 ? -ENOENT
+				       : dir_find(at, "..", 2, &inum, &ftype);
 		if (ret == 0)
 			ret = inode_get(it, inum, &up);
+		rwsem_read_unlock(&at->rwsem);
 		if (ret == -ESTALE || (ret == 0 && !inode_is_dir(up)))
 			ret = -UEXT4_ECORRUPT;
 		if (ret < 0)
