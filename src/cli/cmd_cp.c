@@ -207,6 +207,7 @@ static int cp_mount(struct copy *cp, const struct cp_args *a)
 {
 	const char *src = a->src[0].image;
 	const char *dst = a->dst.image;
+	const char *image = dst ? dst : src;
 	struct stat st;
 	int ret = 0;
 
@@ -214,7 +215,7 @@ static int cp_mount(struct copy *cp, const struct cp_args *a)
 	cp->to = dst ? &copy_to_image : &copy_to_host;
 	cp->from_image = src;
 	cp->to_image = dst;
-	if (stat(dst ? dst : src, &st) == 0) {
+	if (image && stat(image, &st) == 0) {
 		cp->image_dev = st.st_dev;
 		cp->image_ino = st.st_ino;
 	}
@@ -304,12 +305,6 @@ static bool args_agree(struct cli *c, const struct cp_args *a)
 	const char *first = a->src[0].image;
 	int i;
 
-	if (!first && !a->dst.image) {
-		(void)cli_errf(c,
-				"neither side is in an image; write it as "
-				"IMAGE:/path");
-		return false;
-	}
 	for (i = 1; i < a->n; i++) {
 		const char *image = a->src[i].image;
 
@@ -319,6 +314,12 @@ static bool args_agree(struct cli *c, const struct cp_args *a)
 				"%s: all sources must be in one image, or all "
 				"outside",
 				a->src[i].path);
+		return false;
+	}
+	if (!first && !a->dst.image) {
+		(void)cli_errf(c,
+				"neither side is in an image; write it as "
+				"IMAGE:/path");
 		return false;
 	}
 	return names_are_unique(c, a);
@@ -349,7 +350,8 @@ static int args_parse(struct cli *c, char **args, int n, struct cp_args *a)
 	if (!a->src)
 		a->n = 0;
 	args_free(a);
-	return cli_err(c, NULL, NULL, ret);
+	(void)cli_err(c, NULL, NULL, ret);
+	return CLI_FAILED;
 }
 
 static void print_stats(void)
