@@ -8,7 +8,8 @@
  *
  * Locks    fs->rename_lock (across directories only: nobody else changes ".."
  *          meanwhile) > both directories' rwsem, ancestor first, else by
- *          number > both inodes' rwsem, by number > handle.
+ *          number > both inodes' rwsem, a directory first (a name of the file
+ *          may be in it), else by number > handle.
  *
  * Rules    (RN1) A directory never becomes its own descendant (-EINVAL), and
  *                never replaces its ancestor (-ENOTEMPTY).
@@ -116,12 +117,20 @@ UEXT4_NO_TSA static void rename_unlock_dirs(struct rename *r)
 	rwsem_write_unlock(&r->newdir->rwsem);
 }
 
+/* unlink() in the one directory locks the other inode after it. */
+static bool rename_is_before(const struct inode *a, const struct inode *b)
+{
+	if (inode_is_dir(a) != inode_is_dir(b))
+		return inode_is_dir(a);
+	return a->inum < b->inum;
+}
+
 UEXT4_NO_TSA static void rename_lock_inodes(struct rename *r)
 {
 	struct inode *a = r->src;
 	struct inode *b = r->dst;
 
-	if (b && b->inum < a->inum) {
+	if (b && rename_is_before(b, a)) {
 		a = r->dst;
 		b = r->src;
 	}
@@ -176,6 +185,25 @@ static int rename_may_move_dir(struct rename *r, struct inode *inode)
 	return inode_permission(inode, MAY_WRITE, r->cred);
 }
 
+static bool rename_is_full(const struct inode *dir)
+{
+	return dir->d.links >= GEO_LINK_MAX &&
+			!geo_has_ro_compat(dir->it->geo, FR_DIR_NLINK);
+}
+
+/* Can the directories count a subdirectory that comes from the other? */
+static int rename_may_count(struct rename *r)
+{
+	bool src_dir = inode_is_dir(r->src);
+	bool dst_dir = r->dst && inode_is_dir(r->dst);
+
+	if (r->olddir == r->newdir || src_dir == dst_dir)
+		return 0;
+	if (src_dir)
+		return rename_is_full(r->newdir) ? -EMLINK : 0;
+	return rename_is_full(r->olddir) ? -EMLINK : 0;
+}
+
 static int rename_may(struct rename *r)
 {
 	int ret;
@@ -194,7 +222,7 @@ static int rename_may(struct rename *r)
 		ret = rename_may_move_dir(r, r->src);
 	if (ret == 0 && (r->flags & UEXT4_RENAME_EXCHANGE))
 		ret = rename_may_move_dir(r, r->dst);
-	return ret;
+	return ret < 0 ? ret : rename_may_count(r);
 }
 
 /* RN1 across directories: neither inode may be above the other's parent.
@@ -222,17 +250,19 @@ static int rename_check_tree(
 
 /* ---- doing it ---- */
 
-/* @inode moved from @from to @to: its ".." and their link counts. */
-static int rename_reparent(struct handle *h, struct inode *inode,
-		struct inode *from, struct inode *to)
+/* @inode moved to @to: its "..". */
+static int rename_reparent(
+		struct handle *h, struct inode *inode, struct inode *to)
 {
-	int ret;
-
-	if (!inode_is_dir(inode) || from == to)
+	if (!inode_is_dir(inode))
 		return 0;
-	ret = dir_set(h, inode, "..", 2, to->inum, dir_ftype(inode, 0040000));
-	if (ret < 0)
-		return ret;
+	return dir_set(h, inode, "..", 2, to->inum, dir_ftype(inode, 0040000));
+}
+
+/* One subdirectory less in @from, one more in @to; rename_may_count() said that
+ * it can be counted. */
+static int rename_count(struct inode *from, struct inode *to)
+{
 	inode_dec_links(from);
 	return inode_inc_links(to);
 }
@@ -256,6 +286,20 @@ static int rename_drop_dst(struct handle *h, struct rename *r)
 	return ret < 0 ? ret : inode_dirty(h, dst);
 }
 
+static int rename_exchange_parents(struct handle *h, struct rename *r)
+{
+	bool src_dir = inode_is_dir(r->src);
+	int ret;
+
+	ret = rename_reparent(h, r->src, r->newdir);
+	if (ret == 0)
+		ret = rename_reparent(h, r->dst, r->olddir);
+	if (ret < 0 || src_dir == inode_is_dir(r->dst))
+		return ret;
+	return src_dir ? rename_count(r->olddir, r->newdir)
+		       : rename_count(r->newdir, r->olddir);
+}
+
 static int rename_exchange(struct handle *h, struct rename *r)
 {
 	int ret;
@@ -265,10 +309,8 @@ static int rename_exchange(struct handle *h, struct rename *r)
 	if (ret == 0)
 		ret = dir_set(h, r->newdir, r->newname, r->newlen, r->src->inum,
 				dir_ftype(r->newdir, r->src->d.mode));
-	if (ret == 0)
-		ret = rename_reparent(h, r->src, r->olddir, r->newdir);
-	if (ret == 0)
-		ret = rename_reparent(h, r->dst, r->newdir, r->olddir);
+	if (ret == 0 && r->olddir != r->newdir)
+		ret = rename_exchange_parents(h, r);
 	if (ret < 0)
 		return ret;
 	inode_touch(r->dst, INODE_T_CTIME);
@@ -294,11 +336,12 @@ static int rename_move(struct handle *h, struct rename *r)
 				r->white->inum, dir_ftype(r->olddir, 0020000));
 	else
 		ret = dir_remove(h, r->olddir, r->oldname, r->oldlen);
-	if (ret == 0)
-		ret = rename_reparent(h, r->src, r->olddir, r->newdir);
 	if (ret == 0 && r->dst)
 		ret = rename_drop_dst(h, r);
-	return ret;
+	if (ret < 0 || r->olddir == r->newdir || !inode_is_dir(r->src))
+		return ret;
+	ret = rename_reparent(h, r->src, r->newdir);
+	return ret < 0 ? ret : rename_count(r->olddir, r->newdir);
 }
 
 static int rename_make_whiteout(struct handle *h, struct rename *r)
