@@ -312,6 +312,10 @@ static int iomap_writeback_map(struct iomap_file *f, uint64_t pos, uint64_t len,
 	struct map_run run;
 	int ret;
 
+	/* After a shutdown not even data goes to the device. */
+	ret = fs_may_write(inode_fs(inode));
+	if (ret < 0)
+		return ret;
 	ret = map_find(&inode->map, lblk, n, &run);
 	if (ret < 0)
 		return ret;
