@@ -184,6 +184,7 @@ static int set_acl(struct handle *h, struct inode *inode, uint8_t index,
 {
 	uint32_t mode = inode->d.mode;
 	bool all;
+	int ret;
 
 	if (index == DXATTR_IDX_ACL_DEFAULT) {
 		if (!inode_is_dir(inode))
@@ -195,10 +196,13 @@ static int set_acl(struct handle *h, struct inode *inode, uint8_t index,
 	all = acl_equiv_mode(acl, &mode);
 	if (!cred_is_super(cred) && !cred_in_group(cred, inode->d.gid))
 		mode &= ~MODE_SGID;
+	ret = inode_set_acl(h, inode, ACL_ACCESS, all ? NULL : acl);
+	if (ret < 0)
+		return ret; /* the mode goes with the list or not at all */
 	mutex_lock(&inode->attr_lock);
 	inode->d.mode = (uint16_t)mode;
 	mutex_unlock(&inode->attr_lock);
-	return inode_set_acl(h, inode, ACL_ACCESS, all ? NULL : acl);
+	return 0;
 }
 
 struct set_req {
@@ -281,6 +285,8 @@ int uext4_setxattr(struct uext4_node *node, const char *name, const void *value,
 	ret = fs_may_write(inode_fs(inode));
 	if (ret == 0 && (flags & ~3u))
 		ret = -EINVAL;
+	if (ret == 0 && !value && len > 0)
+		ret = -EFAULT;
 	if (ret == 0)
 		ret = name_split(name, &r.index, &r.rest);
 	if (ret < 0)
