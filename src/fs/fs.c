@@ -632,6 +632,7 @@ static void fs_forget_pages(struct uext4_fs *fs)
 static int fs_mark_clean(struct uext4_fs *fs)
 {
 	struct dsuper *sb = &fs->super.sb;
+	bool no_orphans = orphans_file_is_empty(fs->orphans);
 	uint64_t free_blocks;
 	uint64_t free_inodes;
 
@@ -641,7 +642,8 @@ static int fs_mark_clean(struct uext4_fs *fs)
 	sb->free_inodes_count = (uint32_t)free_inodes;
 	sb->wtime = (uint64_t)fs_now(fs).tv_sec;
 	sb->feature_incompat &= ~FI_RECOVER;
-	sb->feature_ro_compat &= ~FR_ORPHAN_PRESENT;
+	if (no_orphans)
+		sb->feature_ro_compat &= ~FR_ORPHAN_PRESENT;
 	if (fs->was_valid)
 		sb->state |= DSUPER_STATE_VALID;
 	buf_unlock(fs->super.buf);
@@ -655,6 +657,9 @@ static int fs_stop_writing(struct uext4_fs *fs)
 
 	fs_flusher_stop(fs);
 	ret = fs_writeback_all(fs);
+	err = orphans_finish(fs->orphans);
+	if (ret == 0)
+		ret = err;
 	itable_shrink(&fs->it, 0);
 	err = orphans_reap(fs->orphans);
 	if (ret == 0)

@@ -53,6 +53,13 @@ static void inode_free_memory(struct inode *inode)
 
 void itable_fini(struct itable *it)
 {
+	struct inode *inode;
+
+	/* The orphan set is closed: nothing leads through them any more. */
+	TAILQ_FOREACH(inode, &it->lru, lru)
+	{
+		atomic_fetch_and(&inode->state, ~INODE_S_ORPHAN);
+	}
 	itable_shrink(it, 0);
 	assert(hmap_count(&it->inodes) == 0);
 	hmap_fini(&it->inodes);
@@ -60,7 +67,15 @@ void itable_fini(struct itable *it)
 	mutex_fini(&it->lock);
 }
 
-/* Unhook the oldest idle inode that has nothing unwritten, or NULL. */
+/* May it go? Not with something unwritten, nor as a member of the orphan set
+ * (its truncate failed): the list in memory leads through it. */
+static bool inode_is_evictable(struct inode *inode)
+{
+	return atomic_load(&inode->file.pages.ndirty) == 0 &&
+			!(atomic_load(&inode->state) & INODE_S_ORPHAN);
+}
+
+/* Unhook the oldest idle inode that may go, or NULL. */
 static struct inode *itable_take_idle(struct itable *it, uint32_t keep)
 {
 	struct inode *inode;
@@ -72,7 +87,7 @@ static struct inode *itable_take_idle(struct itable *it, uint32_t keep)
 	}
 	TAILQ_FOREACH(inode, &it->lru, lru)
 	{
-		if (atomic_load(&inode->file.pages.ndirty) == 0)
+		if (inode_is_evictable(inode))
 			break;
 	}
 	if (inode) {

@@ -155,5 +155,8 @@ int inode_truncate(struct inode *inode, uint64_t size)
 
 	atomic_fetch_or(&inode->state, INODE_S_EOF_CLEAN);
 	atomic_fetch_and(&inode->state, ~INODE_S_EOF_TRIM);
-	return has > 0 ? inode_leave_orphans(inode) : 0;
+	/* Also if an earlier truncate could not finish. */
+	if (atomic_load(&inode->state) & INODE_S_ORPHAN)
+		ret = inode_leave_orphans(inode);
+	return ret;
 }

@@ -491,7 +491,7 @@ static int orphan_finish(struct orphans *o, struct inode *inode)
 		return 0; /* its last put deletes it */
 
 	rwsem_write_lock(&inode->rwsem);
-	if (inode_is_reg(inode) || inode_is_symlink(inode))
+	if (inode_is_reg(inode)) /* nothing else is ever cut short */
 		ret = inode_truncate(inode, inode->d.size);
 	if (ret == 0)
 		ret = inode_leave_orphans(inode);
@@ -538,4 +538,36 @@ int orphans_process(struct orphans *o, uint32_t *ret_deleted,
 bool orphans_found_any(const struct orphans *o)
 {
 	return o->found;
+}
+
+static int orphan_finish_one(void *ctx, struct inode *inode)
+{
+	int *first = ctx;
+	int ret = 0;
+
+	if (atomic_load(&inode->state) & INODE_S_ORPHAN)
+		ret = orphan_finish(inode->it->orphans, inode);
+	if (ret < 0 && *first == 0)
+		*first = ret;
+	return 0;
+}
+
+int orphans_finish(struct orphans *o)
+{
+	int first = 0;
+	int ret = itable_for_each(o->it, orphan_finish_one, &first);
+
+	return ret < 0 ? ret : first;
+}
+
+bool orphans_file_is_empty(struct orphans *o)
+{
+	bool is_empty = true;
+	uint32_t i;
+
+	mutex_lock(&o->lock);
+	for (i = 0; i < o->nblocks; i++)
+		is_empty &= o->blocks[i].nfree == o->nslots;
+	mutex_unlock(&o->lock);
+	return is_empty;
 }

@@ -57,5 +57,9 @@ int orphans_reap(struct orphans *o);
 int orphans_process(struct orphans *o, uint32_t *ret_deleted,
 		uint32_t *ret_truncated);
 bool orphans_found_any(const struct orphans *o);
+/* Unmount: try again to finish truncates that failed. The first error. */
+int orphans_finish(struct orphans *o);
+/* Is the orphan file, if there is one, empty on disk? */
+bool orphans_file_is_empty(struct orphans *o);
 
 #endif /* UEXT4_INODE_ORPHAN_H */
