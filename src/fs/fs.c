@@ -417,25 +417,48 @@ static int fs_set_last_orphan(void *ctx, struct handle *h, inum_t inum)
 	return ret;
 }
 
-int fs_allow_size(struct uext4_fs *fs, uint64_t size)
+/* One more bit in a feature word of the superblock, in a handle of its own. */
+static int fs_add_feature(struct uext4_fs *fs, uint32_t *word, uint32_t bit)
 {
 	struct handle *h;
+	int ret;
+
+	ret = handle_start(fs->journal, 1, &h);
+	if (ret < 0)
+		return ret;
+	buf_lock(fs->super.buf);
+	*word |= bit;
+	ret = super_dirty_locked(h, &fs->super);
+	buf_unlock(fs->super.buf);
+	return handle_finish(h, ret);
+}
+
+int fs_allow_size(struct uext4_fs *fs, uint64_t size)
+{
 	int ret;
 
 	if (size <= INT32_MAX || atomic_load(&fs->large_files))
 		return 0;
 	if (fs->super.sb.rev_level == DSUPER_REV_GOOD_OLD)
 		return -EFBIG;
-	ret = handle_start(fs->journal, 1, &h);
-	if (ret < 0)
-		return ret;
-	buf_lock(fs->super.buf);
-	fs->super.sb.feature_ro_compat |= FR_LARGE_FILE;
-	ret = super_dirty_locked(h, &fs->super);
-	buf_unlock(fs->super.buf);
-	ret = handle_finish(h, ret);
+	ret = fs_add_feature(
+			fs, &fs->super.sb.feature_ro_compat, FR_LARGE_FILE);
 	if (ret == 0)
 		atomic_store(&fs->large_files, true);
+	return ret;
+}
+
+int fs_allow_xattrs(struct uext4_fs *fs)
+{
+	int ret;
+
+	if (atomic_load(&fs->xattrs))
+		return 0;
+	if (fs->super.sb.rev_level == DSUPER_REV_GOOD_OLD)
+		return -EOPNOTSUPP;
+	ret = fs_add_feature(fs, &fs->super.sb.feature_compat, FC_EXT_ATTR);
+	if (ret == 0)
+		atomic_store(&fs->xattrs, true);
 	return ret;
 }
 
@@ -551,6 +574,7 @@ static int fs_mount_stack(struct uext4_fs *fs)
 
 	atomic_store(&fs->large_files,
 			geo_has_ro_compat(&fs->geo, FR_LARGE_FILE));
+	atomic_store(&fs->xattrs, geo_has_compat(&fs->geo, FC_EXT_ATTR));
 	ret = fs_stack_up(fs, fs->over ? fs->over : fs->dev);
 	if (ret == 0 && !fs_is_rdonly(fs))
 		ret = fs_start_writing(fs);

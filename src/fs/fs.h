@@ -53,7 +53,6 @@ struct uext4_fs {
 	struct bdev *dev;  /* [const] the image */
 	struct bdev *over; /* [const] NULL, or dev seen through a journal
 				   replayed in memory (read-only mounts) */
-	bool owns_dev;     /* [const] */
 	struct geo geo;    /* [const] */
 	struct super super;
 	struct buf_cache *cache;  /* [const] */
@@ -68,15 +67,17 @@ struct uext4_fs {
 	_Atomic uint64_t nopen;   /* open files and nodes held outside */
 	_Atomic uint64_t flushes;
 	_Atomic bool large_files; /* the superblock has large_file */
+	_Atomic bool xattrs;      /* and ext_attr */
 
 	struct mutex lock;
 	char rdonly_why[320]; /* [const] features that forbid writing, or "" */
 	char features[512];   /* [const] */
 	struct journal_recovery recovered;           /* [const] */
 	uint32_t orphans_deleted, orphans_truncated; /* [const] */
-	bool needed_recovery;                        /* [const] */
 	uint64_t journal_blocks;                     /* [const] */
+	bool needed_recovery;                        /* [const] */
 	bool was_valid; /* [const] clean bit at mount */
+	bool owns_dev;  /* [const] */
 
 	struct mutex flush_lock; /* rank LEAF */
 	struct cond flush_wait;  /* [flush_lock] */
@@ -99,6 +100,9 @@ int fs_may_read(struct uext4_fs *fs);
 /* Before a file gets @size: the superblock must know of files of 2 GiB and more.
  * Holds no handle. -EFBIG where it cannot (revision 0). */
 int fs_allow_size(struct uext4_fs *fs, uint64_t size);
+/* Before an attribute is set: the superblock gets ext_attr, if it may. A file
+ * system of revision 0 has no features: -EOPNOTSUPP. */
+int fs_allow_xattrs(struct uext4_fs *fs);
 /* Pass @ret on; if it says that the disk is damaged, record it in the
  * superblock and apply the errors= policy. @inum 0: unknown. */
 int fs_done(struct uext4_fs *fs, int ret, inum_t inum);
@@ -106,6 +110,8 @@ void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 		unsigned line);
 /* Under UEXT4_MNT_SYNC, or for a sync inode: wait until @tid is durable. */
 int fs_sync_tid(struct uext4_fs *fs, const struct inode *inode, txid_t tid);
+/* The same for what took several transactions, or data: sync @inode. */
+int fs_sync_inode(struct inode *inode);
 /* Credits of the longest common handle, cut to what the journal can hold. */
 uint32_t fs_credits(struct uext4_fs *fs, uint32_t want);
 

@@ -299,6 +299,8 @@ int uext4_setxattr(struct uext4_node *node, const char *name, const void *value,
 			r.acl = NULL;
 	}
 	if (ret == 0)
+		ret = fs_allow_xattrs(inode_fs(inode));
+	if (ret == 0)
 		ret = set_xattr(inode, &r);
 	free(acl);
 	return ret;

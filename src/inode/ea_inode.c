@@ -72,6 +72,17 @@ static int ea_read_block(
 	return 0;
 }
 
+/* Where char is signed, names were hashed another way for a time. */
+static bool ea_hash_ok(const struct dxattr_entry *e, const char *name,
+		const uint8_t *word, uint32_t len)
+{
+	const uint32_t nlen = e->name_len;
+
+	return e->hash == dxattr_entry_hash(name, nlen, word, len) ||
+			e->hash ==
+			dxattr_entry_hash_signed(name, nlen, word, len);
+}
+
 /* Is it the value that this attribute was given? Who made such inodes first
  * kept no checksum, but the number and generation of the one owner. */
 static int ea_check_value(struct inode *owner, const struct inode *ea,
@@ -83,9 +94,7 @@ static int ea_check_value(struct inode *owner, const struct inode *ea,
 
 	put_le32(word, sum);
 	if (sum == (uint32_t)ea->d.atime.sec &&
-			e->hash ==
-					dxattr_entry_hash(name, e->name_len,
-							word, sizeof(word)))
+			ea_hash_ok(e, name, word, sizeof(word)))
 		return 0;
 	if ((uint32_t)ea->d.mtime.sec == owner->inum &&
 			ea->d.generation == owner->d.generation)

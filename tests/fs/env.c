@@ -119,11 +119,8 @@ static const char *env_place(void)
 	return dir && strlen(dir) < 60 ? dir : "/tmp";
 }
 
-void env_image(struct env *e, const struct env_profile *p, const char *size)
+void env_image_dir(struct env *e)
 {
-	memset(e, 0, sizeof(*e));
-	e->p = p;
-	e->bs = p->block_size;
 	(void)snprintf(e->dir, sizeof(e->dir), "%s/uext4-fs-XXXXXX",
 			env_place());
 	if (!mkdtemp(e->dir)) {
@@ -132,6 +129,14 @@ void env_image(struct env *e, const struct env_profile *p, const char *size)
 	}
 	(void)snprintf(e->img, sizeof(e->img), "%s/img", e->dir);
 	(void)snprintf(e->out, sizeof(e->out), "%s/out", e->dir);
+}
+
+void env_image(struct env *e, const struct env_profile *p, const char *size)
+{
+	memset(e, 0, sizeof(*e));
+	e->p = p;
+	e->bs = p->block_size;
+	env_image_dir(e);
 	if (!size)
 		size = e->bs == 1024 ? "48M" : "96M";
 	if (env_sh("mke2fs -q -F -E lazy_itable_init=0 %s %s %s >%s 2>&1",
@@ -222,10 +227,8 @@ static void env_unmap(struct check_dev *dev)
 	(void)munmap((void *)(uintptr_t)dev->map, dev->size);
 }
 
-void env_judge(struct env *e)
+void env_judge_e2fsck(struct env *e)
 {
-	struct check_report rep;
-	struct check_dev dev;
 	int ret;
 
 	assert_null(e->fs);
@@ -234,6 +237,15 @@ void env_judge(struct env *e)
 		(void)env_sh("sed 's/^/# /' %s | head -30 >&2", e->out);
 		fail_msg("e2fsck -fn: exit status %d", ret);
 	}
+}
+
+void env_judge(struct env *e)
+{
+	struct check_report rep;
+	struct check_dev dev;
+	int ret;
+
+	env_judge_e2fsck(e);
 	env_map(e, &dev);
 	ret = check_fs(&dev, NULL, &rep);
 	env_unmap(&dev);

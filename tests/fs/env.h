@@ -57,7 +57,9 @@ struct env {
 
 /* True if mke2fs, e2fsck and debugfs are there; else says skip: why. */
 bool env_tools(void);
-/* A directory of our own; the image is made (@size NULL: enough for all). */
+/* A directory of our own; @e->img and @e->out are named, not made. */
+void env_image_dir(struct env *e);
+/* The same, and the image is made (@size NULL: enough for all). */
 void env_image(struct env *e, const struct env_profile *p, const char *size);
 void env_make(struct env *e, const struct env_profile *p, const char *size);
 /* Status of a shell command line, e2fsprogs in its path. */
@@ -73,6 +75,7 @@ void env_remount_with(struct env *e, struct uext4_file **f, const char *path);
 void env_cut(struct env *e);
 /* Not mounted: e2fsck -fn and check_fs() find nothing. */
 void env_judge(struct env *e);
+void env_judge_e2fsck(struct env *e); /* e2fsck alone */
 void env_end(struct env *e);
 /* After a test that failed as well: nothing stays behind. */
 void env_free(struct env *e);

@@ -37,9 +37,10 @@ typedef int64_t read_fn(void *ctx, void *buf, size_t len, uint64_t pos);
 
 static void snap_fail(struct snap *s, int err, const char *path)
 {
-	fprintf(stderr, "# snapshot: %s: %s\n", path, strerror(-err));
-	if (s->err == 0)
+	if (s->err == 0) {
+		fprintf(stderr, "# snapshot: %s: %s\n", path, strerror(-err));
 		s->err = err;
+	}
 }
 
 static int one_cmp(const void *a, const void *b)
