@@ -186,11 +186,14 @@ static inline bool geo_inum_ok(const struct geo *geo, inum_t inum)
 	return inum >= 1 && inum <= geo->inodes;
 }
 
-/* May a directory entry name @inum? The root or an ordinary inode. */
+/* May a directory entry name @inum? The root or an ordinary inode; journal and
+ * orphan file are nobody's, whatever their number. */
 static inline bool geo_inum_is_user(const struct geo *geo, inum_t inum)
 {
 	return inum == INUM_ROOT ||
-			(inum >= geo->first_ino && inum <= geo->inodes);
+			(inum >= geo->first_ino && inum <= geo->inodes &&
+					inum != geo->journal_inum &&
+					inum != geo->orphan_file_inum);
 }
 
 static inline grp_t geo_grp_of_inode(const struct geo *geo, inum_t inum)
