@@ -110,8 +110,12 @@ static ssize_t dio_write_go(struct dio_try *t, const struct dio_plan *plan)
 		flags |= IOMAP_DIO_FUA;
 	done = iomap_dio_rw(&inode->file, t->pos, t->it, true, &dio_write_ops,
 			flags, &t->res);
-	if (t->exclusive && (done < 0 || (uint64_t)done < len) &&
-			t->res.mapped_end > inode_size(inode))
+	if (!t->exclusive || (done >= 0 && (uint64_t)done == len))
+		return done;
+	/* Bytes may stand behind isize now, in its own block. */
+	if (t->pos + len > inode_size(inode))
+		atomic_fetch_and(&inode->state, ~INODE_S_EOF_CLEAN);
+	if (t->res.mapped_end > inode_size(inode))
 		handle_failed_inode_extension(inode, t->res.mapped_end);
 	return done;
 }

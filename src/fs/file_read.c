@@ -58,7 +58,9 @@ ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
 		return -EOPNOTSUPP;
 	else
 		done = iomap_buffered_read(&inode->file, pos, it);
-	if (done >= 0 && !(file->flags & UEXT4_O_NOATIME))
+	/* A time stamp may have to wait for the journal. */
+	if (done >= 0 && !(file->flags & UEXT4_O_NOATIME) &&
+			!(rwf & UEXT4_RW_NOWAIT))
 		inode_accessed(inode);
 	return done;
 }
