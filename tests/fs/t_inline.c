@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "ro.h"
+#include "snap.h"
 
 static const char tree[] =
 		"for n in 0 1 2 59 60 61 62 100 127 128 156 160 161 300 999; do"
@@ -228,6 +229,68 @@ static void damage_is_found(void **state)
 	expect_bad(e, "sif d flags 0x10080000", "/d", -EUCLEAN);
 }
 
+/* Spoil some bytes of the first 64 inodes, after those that mount needs. */
+static void spoil(struct env *e, unsigned seed, unsigned long table)
+{
+	FILE *f = fopen(e->img, "r+b");
+
+	assert_non_null(f);
+	srand(seed);
+	for (int i = rand() % 40; i >= 0; i--) {
+		long at = 512 * (rand() % 64) + rand() % 512;
+
+		assert_int_equal(
+				fseek(f, (long)table * 1024 + at, SEEK_SET), 0);
+		fputc(rand() % 3 ? rand() & 0xff : 0, f);
+	}
+	assert_int_equal(fclose(f), 0);
+}
+
+/* Whatever the inodes say: errors at most, of the kinds that mean damage. */
+static void random_damage_is_survived(void **state)
+{
+	struct env *e = *state;
+	unsigned long table = 0;
+	unsigned nwhole = 0;
+	FILE *f;
+
+	ro_image(e,
+			"-t ext4 -b 1024 -I 512 -N 256 "
+			"-O "
+			"inline_data,^metadata_csum,^has_journal,^resize_inode",
+			"8M", tree);
+	env_unmount(e);
+	assert_int_equal(env_sh("dumpe2fs %s 2>/dev/null | sed -n "
+				"'s/.*Inode table at \\([0-9]*\\)-.*/\\1/p' "
+				"| head -1 >%s && cp %s %s/good",
+					 e->img, e->out, e->img, e->dir),
+			0);
+	f = fopen(e->out, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &table), 1);
+	fclose(f);
+	for (unsigned seed = 1; seed <= 60; seed++) {
+		struct snap s;
+		int ret;
+
+		assert_int_equal(env_sh("cp %s/good %s", e->dir, e->img), 0);
+		spoil(e, seed, table);
+		ret = env_try_mount(e, NULL);
+		if (ret == 0) {
+			snap_api(e->fs, SNAP_ACLS, &s);
+			ret = s.err;
+			nwhole += s.n > 20;
+			snap_free(&s);
+			env_unmount(e);
+		}
+		if (ret != 0 && ret != -EUCLEAN && ret != -EBADMSG &&
+				ret != -ESTALE && ret != -EOPNOTSUPP &&
+				ret != -EIO && ret != -ELOOP)
+			fail_msg("seed %u: %s", seed, uext4_strerror(ret));
+	}
+	assert_true(nwhole > 10);
+}
+
 int main(int argc, char **argv)
 {
 	static struct env e;
@@ -251,6 +314,8 @@ int main(int argc, char **argv)
 				is_read_only, NULL, teardown, &e),
 		cmocka_unit_test_prestate_setup_teardown(
 				damage_is_found, NULL, teardown, &e),
+		cmocka_unit_test_prestate_setup_teardown(
+				random_damage_is_survived, NULL, teardown, &e),
 	};
 
 	if (!env_tools())
