@@ -14,6 +14,7 @@
 #include "disk/dxattr.h"
 #include "disk/geo.h"
 #include "fs/acl.h"
+#include "fs/file.h"
 #include "fs/fs.h"
 #include "fs/write.h"
 #include "inode/xattr.h"
@@ -317,7 +318,7 @@ int inode_set_length(struct inode *inode, uint64_t size, bool is_super)
 	rwsem_write_lock(&inode->rwsem);
 	ret = inode_set_length_locked(inode, size, is_super);
 	rwsem_write_unlock(&inode->rwsem);
-	return ret;
+	return ret < 0 ? ret : inode_sync_if_asked(inode);
 }
 
 /* ---- setattr ---- */

@@ -306,5 +306,7 @@ int uext4_fallocate(struct uext4_file *file, unsigned mode, uint64_t pos,
 	rwsem_write_unlock(&inode->rwsem);
 	if (ret == 0 && (file->flags & (UEXT4_O_SYNC | UEXT4_O_DSYNC)))
 		ret = inode_sync(inode, !(file->flags & UEXT4_O_SYNC));
+	if (ret == 0)
+		ret = inode_sync_if_asked(inode);
 	return fs_done(file->fs, ret, inode->inum);
 }

@@ -39,7 +39,9 @@ int file_new(struct uext4_fs *fs, struct inode *inode, unsigned flags,
 		const struct uext4_cred *cred, struct uext4_file **ret_file);
 /* fsync.c: make the inode's data and metadata durable; takes no iolock (D9). */
 int inode_sync(struct inode *inode, bool datasync);
-/* The same for a file: tells an earlier write-back error once. */
+/* Under UEXT4_MNT_SYNC, or if @inode is a sync inode: the same. */
+int inode_sync_if_asked(struct inode *inode);
+/* inode_sync() for a file: tells an earlier write-back error once. */
 int file_sync(struct uext4_file *file, bool datasync);
 
 #endif /* UEXT4_FS_FILE_H */

@@ -87,6 +87,14 @@ int fs_sync_tid(struct uext4_fs *fs, const struct inode *inode, txid_t tid)
 	return journal_commit_wait(fs->journal, tid);
 }
 
+int inode_sync_if_asked(struct inode *inode)
+{
+	if (!(inode_fs(inode)->opts.flags & UEXT4_MNT_SYNC) &&
+			!(inode->d.flags & DINODE_F_SYNC))
+		return 0;
+	return inode_sync(inode, false);
+}
+
 /* ---- everything ---- */
 
 static int writeback_one(void *ctx, struct inode *inode)

@@ -30,6 +30,10 @@
  *          (R5) Ids are never used twice. Transactions that were cut off may
  *               stand behind the end; each takes a block at least, so an id
  *               a whole log further on is beyond them all.
+ *          (R6) A torn commit block is made whole in the log before anything
+ *               goes home: power may fail again, and the next to replay may be
+ *               e2fsck or an older kernel, which end the log at it and would
+ *               leave the blocks that have been replayed as they are.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -63,7 +67,8 @@ struct recovery {
 	struct overlay *overlay;
 	uint64_t replayed, revoked;
 	bool torn;
-	int err; /* what was wrong and did not stop us */
+	bool mends; /* torn commit blocks are made whole (R6) */
+	int err;    /* what was wrong and did not stop us */
 	/* scan only */
 	uint64_t last_time;
 	bool maybe_stale; /* a descriptor or revoke block of tid is bad */
@@ -175,7 +180,8 @@ static bool scan_is_torn(struct recovery *r)
 	return dj_commit_csum_verify(&r->j->dj, r->data) == 0;
 }
 
-static bool scan_commit_is_good(struct recovery *r, const struct dj_commit *c)
+static bool scan_commit_is_good(
+		struct recovery *r, const struct dj_commit *c, bool *ret_torn)
 {
 	if (dj_commit_csum_verify(&r->j->dj, r->w.block) < 0) {
 		if (!scan_is_torn(r))
@@ -183,6 +189,7 @@ static bool scan_commit_is_good(struct recovery *r, const struct dj_commit *c)
 		log_info(r->j->p.log, "journal: commit block %u was torn",
 				r->w.tid);
 		r->torn = true;
+		*ret_torn = true;
 		return true;
 	}
 	if (!scan_has_v1(r))
@@ -193,12 +200,23 @@ static bool scan_commit_is_good(struct recovery *r, const struct dj_commit *c)
 			c->csum[0] == r->crc;
 }
 
+/* R6: r->data is the torn commit block as it should be. */
+static int scan_mend(struct recovery *r)
+{
+	const void *block = r->data;
+
+	return jlog_write(&r->j->log, r->w.pos, &block, 1, BDEV_F_FUA,
+			BDEV_TAG(BDEV_TAG_J_COMMIT, r->w.tid));
+}
+
 /* 1: the chain goes on; 0: it ends before this transaction. */
 static int scan_commit(struct recovery *r)
 {
 	struct journal *j = r->j;
 	struct walk *w = &r->w;
 	struct dj_commit c = { 0 };
+	bool is_torn = false;
+	int ret;
 
 	dj_commit_decode(w->block, &c);
 	if (r->maybe_stale) {
@@ -210,7 +228,7 @@ static int scan_commit(struct recovery *r)
 				w->tid);
 		return -UEXT4_EBADCSUM;
 	}
-	if (!scan_commit_is_good(r, &c)) {
+	if (!scan_commit_is_good(r, &c, &is_torn)) {
 		if (c.sec < r->last_time ||
 				(j->js.incompat & DJ_FI_ASYNC_COMMIT))
 			return 0;
@@ -220,6 +238,11 @@ static int scan_commit(struct recovery *r)
 				w->tid);
 		r->err = -UEXT4_EBADCSUM;
 		return 0;
+	}
+	if (is_torn && r->mends) {
+		ret = scan_mend(r);
+		if (ret < 0)
+			return ret;
 	}
 	r->last_time = c.sec;
 	r->crc = ~0u;
@@ -462,6 +485,7 @@ int journal_recover(struct journal *j, struct journal_recovery *ret)
 	err = recovery_init(&r, j);
 	if (err < 0)
 		goto out_fini;
+	r.mends = true;
 	err = recover_read(&r, &rec);
 	if (err < 0)
 		goto out_fini;
