@@ -47,6 +47,9 @@ int cli_target_parse(const char *arg, struct cli_target *ret_t)
 	const char *colon;
 
 	*ret_t = (struct cli_target){ 0 };
+	if (len > 1 && arg[len - 1] == ':' &&
+			(!first || target_exists(arg, arg + len - 1)))
+		return target_set(arg, len - 1, "/", ret_t);
 	for (colon = first; colon; colon = strstr(colon + 1, ":/")) {
 		if (target_exists(arg, colon))
 			return target_set(arg, (size_t)(colon - arg), colon + 1,
@@ -54,8 +57,6 @@ int cli_target_parse(const char *arg, struct cli_target *ret_t)
 	}
 	if (first)
 		return target_set(arg, (size_t)(first - arg), first + 1, ret_t);
-	if (len > 1 && arg[len - 1] == ':')
-		return target_set(arg, len - 1, "/", ret_t);
 	ret_t->path = strdup(arg);
 	return ret_t->path ? 0 : -ENOMEM;
 }
@@ -106,31 +107,61 @@ static void note_status(struct cli *c, int status)
 /* What a person can do about it; NULL if the error says all. */
 static const char *err_advice(int err)
 {
-	switch (err) {
-	case -ENOSPC:
-		return "remove something or make the file system larger";
-	case -EROFS:
-		return "nothing was changed";
-	case -EBUSY:
-		return "another program is using it: unmount or stop that "
-		       "first";
-	case -EACCES:
-		return "check the permissions of the image";
-	case -ELOOP:
-		return "symlinks lead in a circle, or too far";
-	case -ENAMETOOLONG:
-		return "a name has at most 255 bytes";
-	case -ENOTDIR:
-		return "a part of the path is not a directory";
-	default:
-		return NULL;
+	static const struct {
+		int err;
+		const char *text;
+	} advice[] = {
+		{ ENOENT, "check the name" },
+		{ EEXIST, "choose another name, or remove what has it" },
+		{ ENOSPC, "remove something or make the file system larger" },
+		{ EROFS, "nothing was changed" },
+		{ EBUSY,
+				"another program is using it: unmount or stop "
+				"that "
+				"first" },
+		{ EACCES, "check the permissions" },
+		{ EPERM,
+				"check the owner, and whether it is immutable "
+				"or "
+				"append-only" },
+		{ ELOOP, "symlinks lead in a circle, or too far" },
+		{ ENAMETOOLONG, "a name has at most 255 bytes, a path 4095" },
+		{ ENOTDIR, "a name before the last one is no directory" },
+		{ EISDIR, "give the name of a file" },
+		{ ENOTEMPTY, "remove what is in it first" },
+		{ EIO, "the device or the image fails; copy what can be read" },
+		{ EFBIG, "this file system cannot hold so large a file" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+		if (advice[i].err == -err)
+			return advice[i].text;
 	}
+	return NULL;
+}
+
+static bool is_damage(int err)
+{
+	return err == -EUCLEAN || err == -EBADMSG;
+}
+
+/* What the engine said about it, and what it left out. */
+static void print_logged(struct cli *c, int err)
+{
+	show_message(stderr, c->logged);
+	if (is_damage(err) && !strstr(c->logged, "e2fsck"))
+		fputs("; get the whole image, or run e2fsck on a copy", stderr);
+	else if (err == -EINVAL && strstr(c->logged, "not an ext"))
+		fputs("; if it holds partitions, see --partition and --offset",
+				stderr);
+	fputc('\n', stderr);
+	c->logged[0] = '\0';
 }
 
 int cli_err(struct cli *c, const char *image, const char *path, int err)
 {
-	int status = err == -EUCLEAN || err == -EBADMSG ? CLI_DAMAGED
-							: CLI_FAILED;
+	int status = is_damage(err) ? CLI_DAMAGED : CLI_FAILED;
 	const char *advice = err_advice(err);
 
 	fprintf(stderr, "uext4: %s: ", c->cmd);
@@ -142,14 +173,11 @@ int cli_err(struct cli *c, const char *image, const char *path, int err)
 		show_message(stderr, path);
 	if (image || path)
 		fputs(": ", stderr);
-	if (c->logged[0] != '\0') {
-		show_message(stderr, c->logged);
-		fputc('\n', stderr);
-	} else {
+	if (c->logged[0] != '\0')
+		print_logged(c, err);
+	else
 		fprintf(stderr, "%s%s%s\n", uext4_strerror(err),
 				advice ? "; " : "", advice ? advice : "");
-	}
-	c->logged[0] = '\0';
 	note_status(c, status);
 	return status;
 }
@@ -235,9 +263,16 @@ int cli_mount(struct cli *c, const char *image, bool rdonly,
 	if (c->partition != 0) {
 		ret = cli_find_partition(
 				image, c->partition, &opts.offset, &opts.limit);
-		if (ret == -ENOENT)
-			return cli_errf(c, "%s: has no partition %u", image,
-					c->partition);
+		if (ret == -ENXIO)
+			return cli_errf(c,
+					"%s: has no partition %u; see what it "
+					"has with fdisk -l",
+					image, c->partition);
+		if (ret == -ERANGE)
+			return cli_errf(c,
+					"%s: partition %u does not lie inside "
+					"the disk; the table is wrong",
+					image, c->partition);
 		if (ret < 0)
 			return cli_err(c, image, NULL, ret);
 	}

@@ -102,7 +102,8 @@ int cli_take_options(struct cli *c, int *argc, char **argv);
 /* "4K", "1M", "0x10", "12": bytes. -EINVAL. */
 int cli_parse_size(const char *s, uint64_t *ret_bytes);
 
-/* partition.c: where partition @n (1..) of an MBR or GPT disk lies. */
+/* partition.c: where partition @n (1..) of an MBR or GPT disk lies. -ENXIO if it
+ * has none, -ERANGE if that is not inside the disk. */
 int cli_find_partition(const char *image, uint32_t n, uint64_t *ret_offset,
 		uint64_t *ret_len);
 

@@ -196,6 +196,11 @@ static int xattr_set(struct cli_image *im, const char *path,
 				"user., trusted., security. or "
 				"system.posix_acl_*",
 				im->name, path, xc->name);
+	if (ret == -ENOSPC || ret == -E2BIG || ret == -ERANGE)
+		return cli_errf(im->c,
+				"%s:%s: %s: does not fit; all attributes of a "
+				"file share its inode and one block",
+				im->name, path, xc->name);
 	return ret < 0 ? cli_image_err(im, path, ret) : CLI_OK;
 }
 

@@ -13,8 +13,9 @@
  *          (Y2) After an error that the next file would meet as well (ENOSPC)
  *               nothing more is started; the directories that are open get
  *               their attributes.
- *          (Y3) Only the innermost directories are open. Going up, it is
- *               checked that the directory around is still the same one.
+ *          (Y3) Of the directories on the way the innermost KEEP_OPEN are open.
+ *               Where the one around is not, it is found through "..", and
+ *               checked to be the same.
  *          (Y4) A directory of a source image is entered once.
  *          (Y5) A copy inside one image leaves itself out.
  */
@@ -30,8 +31,12 @@
 
 #define NO_OBJ ((struct copy_obj){ .fd = -1 })
 
+/* A deeper tree costs no more descriptors. (Y3) */
+#define KEEP_OPEN 128
+
 /* A directory on the way. */
 struct copy_frame {
+	struct copy_obj src, dst;  /* closed in the outer ones of a deep tree */
 	struct copy_meta meta;     /* of the source */
 	uint64_t dst_dev, dst_ino; /* of the copy */
 	struct name_list names;
@@ -41,7 +46,7 @@ struct copy_frame {
 
 int copy_init(struct copy *cp, struct cli *c)
 {
-	*cp = (struct copy){ .c = c, .src_dir = NO_OBJ, .dst_dir = NO_OBJ };
+	*cp = (struct copy){ .c = c };
 	cp->links = link_map_new();
 	cp->buf = aligned_alloc(COPY_ALIGN, COPY_BUF);
 	if (cp->links && cp->buf)
@@ -57,6 +62,11 @@ void copy_fini(struct copy *cp)
 	free(cp->src.text);
 	free(cp->dst.text);
 	free(cp->frames);
+}
+
+static bool obj_is_open(const struct copy_obj *obj)
+{
+	return obj->fd >= 0 || obj->node;
 }
 
 /* ---- errors ---- */
@@ -351,7 +361,7 @@ static int copy_make(struct copy *cp, struct copy_item *src,
 		ret = to(cp, cp->to->mknod(cp, dst, meta));
 		break;
 	}
-	made = ret == 0 || dst->obj.fd >= 0 || dst->obj.node || dst->obj.file;
+	made = ret == 0 || obj_is_open(&dst->obj);
 	if (ret == 0)
 		ret = copy_attrs(cp, src, dst, meta);
 	err = cp->to->close(cp, &dst->obj);
@@ -477,21 +487,24 @@ static int dir_may_enter(struct copy *cp, const struct copy_meta *meta)
 	return from(cp, link_map_add(cp->seen, 0, meta->ino, &here));
 }
 
-/* Open both, read the names, push a frame. */
+static void frame_close(struct copy *cp, struct copy_frame *f)
+{
+	cp->from->close(cp, &f->src);
+	(void)cp->to->close(cp, &f->dst);
+}
+
+/* Open both, read the names, push a frame: there is room for it. */
 static int dir_enter(struct copy *cp, struct copy_item *src,
 		struct copy_item *dst, const struct copy_meta *meta)
 {
-	struct copy_frame *f;
+	struct copy_frame *f = &cp->frames[cp->nframes];
 	int ret;
 
-	ret = from(cp, frames_room(cp));
-	if (ret == 0)
-		ret = from(cp, cp->from->open(cp, src, meta));
+	ret = from(cp, cp->from->open(cp, src, meta));
 	if (ret == 0)
 		ret = to(cp, cp->to->mkdir(cp, dst));
 	if (ret < 0)
 		return ret;
-	f = &cp->frames[cp->nframes];
 	*f = (struct copy_frame){
 		.meta = *meta,
 		.src_len = strlen(cp->src.text),
@@ -508,71 +521,73 @@ static int dir_enter(struct copy *cp, struct copy_item *src,
 		(void)cp->to->close(cp, &dst->obj);
 		return ret;
 	}
-	if (cp->nframes > 0) {
-		cp->from->close(cp, &cp->src_dir);
-		(void)cp->to->close(cp, &cp->dst_dir);
-	}
-	cp->src_dir = src->obj;
-	cp->dst_dir = dst->obj;
+	f->src = src->obj;
+	f->dst = dst->obj;
 	src->obj = NO_OBJ;
 	dst->obj = NO_OBJ;
 	cp->nframes++;
+	if (cp->nframes > KEEP_OPEN)
+		frame_close(cp, f - KEEP_OPEN);
 	return 0;
 }
 
-/* The directories around the innermost ones. (Y3) */
-static int dir_up(struct copy *cp, struct copy_obj *ret_src,
-		struct copy_obj *ret_dst)
+/* Have the directories around those of @f open. (Y3) */
+static int dir_up(struct copy *cp, const struct copy_frame *f,
+		struct copy_frame *up)
 {
-	struct copy_frame *up = &cp->frames[cp->nframes - 2];
-	int ret;
+	int ret = 0;
 
-	ret = from(cp, cp->from->up(cp, &cp->src_dir, &up->meta, ret_src));
-	if (ret == 0)
+	if (!obj_is_open(&up->src))
+		ret = from(cp, cp->from->up(cp, &f->src, &up->meta, &up->src));
+	if (ret == 0 && !obj_is_open(&up->dst))
 		ret = to(cp,
-				cp->to->up(cp, &cp->dst_dir, up->dst_dev,
-						up->dst_ino, ret_dst));
+				cp->to->up(cp, &f->dst, up->dst_dev,
+						up->dst_ino, &up->dst));
 	return ret;
+}
+
+/* A deep tree was moved meanwhile: give up the directories that cannot be
+ * reached any more. */
+static void dir_lost(struct copy *cp)
+{
+	struct copy_frame *f;
+
+	while (cp->nframes > 0) {
+		f = &cp->frames[cp->nframes - 1];
+		if (obj_is_open(&f->src) && obj_is_open(&f->dst))
+			return;
+		frame_close(cp, f);
+		name_list_free(&f->names);
+		cp->nframes--;
+	}
 }
 
 /* The innermost directory has everything: its attributes, and back. */
 static void dir_leave(struct copy *cp)
 {
 	struct copy_frame *f = &cp->frames[cp->nframes - 1];
-	struct copy_item src = { .obj = cp->src_dir };
-	struct copy_item dst = { .obj = cp->dst_dir };
-	struct copy_obj up_src = NO_OBJ;
-	struct copy_obj up_dst = NO_OBJ;
-	int lost = 0;
+	struct copy_item src = { .obj = f->src };
+	struct copy_item dst = { .obj = f->dst };
+	int err;
 	int ret;
 
 	cp->src.text[f->src_len] = '\0';
 	cp->dst.text[f->dst_len] = '\0';
-	if (cp->nframes > 1)
-		lost = dir_up(cp, &up_src, &up_dst);
-	if (lost < 0)
-		copy_err(cp, lost);
+	ret = cp->nframes > 1 ? dir_up(cp, f, f - 1) : 0;
+	if (ret < 0)
+		copy_err(cp, ret);
 	ret = copy_attrs(cp, &src, &dst, &f->meta);
-	cp->from->close(cp, &src.obj);
+	cp->from->close(cp, &f->src);
+	err = cp->to->close(cp, &f->dst);
 	if (ret == 0)
-		ret = to(cp, cp->to->close(cp, &dst.obj));
-	else
-		(void)cp->to->close(cp, &dst.obj);
+		ret = to(cp, err);
 	if (ret < 0)
 		copy_err(cp, ret);
 	else
 		progress_add(&cp->progress, 1, 0);
-	cp->src_dir = up_src;
-	cp->dst_dir = up_dst;
 	name_list_free(&f->names);
 	cp->nframes--;
-	if (lost == 0)
-		return;
-	/* somebody moved the tree: there is no way back */
-	while (cp->nframes > 0)
-		name_list_free(&cp->frames[--cp->nframes].names);
-	cp->from->close(cp, &cp->src_dir);
-	(void)cp->to->close(cp, &cp->dst_dir);
+	dir_lost(cp);
 }
 
 /* ---- the walk ---- */
@@ -630,6 +645,7 @@ static void copy_visit(struct copy *cp, const struct copy_obj *src_dir,
 static void copy_next(struct copy *cp)
 {
 	struct copy_frame *f = &cp->frames[cp->nframes - 1];
+	size_t src_len, dst_len;
 	const char *name;
 
 	if (f->at >= f->names.len || cp->stop) {
@@ -638,12 +654,16 @@ static void copy_next(struct copy *cp)
 	}
 	name = f->names.text + f->at;
 	f->at += strlen(name) + 1;
-	if (path_set(&cp->src, f->src_len, name) < 0 ||
-			path_set(&cp->dst, f->dst_len, name) < 0) {
+	src_len = f->src_len;
+	dst_len = f->dst_len;
+	/* This may move the frames. */
+	if (frames_room(cp) < 0 || path_set(&cp->src, src_len, name) < 0 ||
+			path_set(&cp->dst, dst_len, name) < 0) {
 		copy_err(cp, to(cp, -ENOMEM));
 		return;
 	}
-	copy_visit(cp, &cp->src_dir, name, &cp->dst_dir, name);
+	f = &cp->frames[cp->nframes - 1];
+	copy_visit(cp, &f->src, name, &f->dst, name);
 }
 
 void copy_tree(struct copy *cp, const struct copy_obj *src_dir,
@@ -654,7 +674,8 @@ void copy_tree(struct copy *cp, const struct copy_obj *src_dir,
 	if (cp->stop)
 		return;
 	cp->seen = link_map_new();
-	if (!cp->seen || path_set(&cp->src, 0, src_path) < 0 ||
+	if (!cp->seen || frames_room(cp) < 0 ||
+			path_set(&cp->src, 0, src_path) < 0 ||
 			path_set(&cp->dst, 0, dst_path) < 0) {
 		(void)cli_err(cp->c, NULL, src_path, -ENOMEM);
 	} else {

@@ -157,9 +157,8 @@ struct copy {
 	struct progress progress;
 
 	struct link_map *links;
-	struct link_map *seen;            /* directories of a source image */
-	struct copy_path src, dst;        /* of what is copied now */
-	struct copy_obj src_dir, dst_dir; /* of the innermost frame */
+	struct link_map *seen;     /* directories of a source image */
+	struct copy_path src, dst; /* of what is copied now */
 	struct copy_frame *frames;
 	size_t nframes, cap;
 	uint64_t top_dev, top_ino; /* the first directory made: not copied into

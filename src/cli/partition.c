@@ -66,7 +66,7 @@ static int disk_read(const struct disk *d, uint64_t pos, void *buf, size_t len)
 	ssize_t n;
 
 	if (pos > d->size || len > d->size - pos)
-		return -ENOENT;
+		return -ENXIO;
 	while (len > 0) {
 		n = pread(d->fd, at, len, (off_t)pos);
 		if (n < 0 && errno == EINTR)
@@ -89,7 +89,7 @@ static int disk_range(const struct disk *d, uint64_t first, uint64_t count,
 	uint64_t sectors = d->size / unit;
 
 	if (count == 0)
-		return -ENOENT;
+		return -ENXIO;
 	if (first == 0 || first > sectors || count > sectors - first)
 		return -ERANGE;
 	*ret_offset = first * unit;
@@ -104,7 +104,7 @@ static bool mbr_is_extended(uint8_t type)
 	return type == 0x05 || type == 0x0f || type == 0x85;
 }
 
-/* The four entries of the table in sector @at; -ENOENT if there is none. */
+/* The four entries of the table in sector @at; -ENXIO if there is none. */
 static int mbr_read(const struct disk *d, uint64_t at, struct mbr_entry *ret_e)
 {
 	uint8_t s[SECTOR];
@@ -115,7 +115,7 @@ static int mbr_read(const struct disk *d, uint64_t at, struct mbr_entry *ret_e)
 	if (ret < 0)
 		return ret;
 	if (s[510] != 0x55 || s[511] != 0xaa)
-		return -ENOENT;
+		return -ENXIO;
 	for (i = 0; i < 4; i++) {
 		const uint8_t *p = s + 446 + 16 * (size_t)i;
 
@@ -146,10 +146,10 @@ static int mbr_logical(const struct disk *d, uint64_t base, uint32_t n,
 			n--;
 		}
 		if (!mbr_is_extended(e[1].type) || e[1].first == 0)
-			return -ENOENT;
+			return -ENXIO;
 		at = base + e[1].first;
 	}
-	return -ENOENT;
+	return -ENXIO;
 }
 
 static int mbr_find(const struct disk *d, const struct mbr_entry *e, uint32_t n,
@@ -159,7 +159,7 @@ static int mbr_find(const struct disk *d, const struct mbr_entry *e, uint32_t n,
 
 	if (n <= 4) {
 		if (e[n - 1].type == 0 || mbr_is_extended(e[n - 1].type))
-			return -ENOENT;
+			return -ENXIO;
 		return disk_range(d, e[n - 1].first, e[n - 1].count, SECTOR,
 				ret_offset, ret_len);
 	}
@@ -168,7 +168,7 @@ static int mbr_find(const struct disk *d, const struct mbr_entry *e, uint32_t n,
 			return mbr_logical(d, e[i].first, n - 5, ret_offset,
 					ret_len);
 	}
-	return -ENOENT;
+	return -ENXIO;
 }
 
 /* ---- GPT ---- */
@@ -189,7 +189,7 @@ static int gpt_read(struct disk *d, uint8_t *ret_head)
 			return 0;
 		}
 	}
-	return -ENOENT;
+	return -ENXIO;
 }
 
 static int gpt_find(struct disk *d, uint32_t n, uint64_t *ret_offset,
@@ -208,7 +208,7 @@ static int gpt_find(struct disk *d, uint32_t n, uint64_t *ret_offset,
 	table = get64(head + 72);
 	size = get32(head + 84);
 	if (n > get32(head + 80) || n > GPT_ENTRIES_MAX)
-		return -ENOENT;
+		return -ENXIO;
 	if (size < GPT_ENTRY_MIN || size > GPT_ENTRY_MAX || size % 8 != 0 ||
 			table > d->size / d->sector)
 		return -ERANGE;
@@ -217,7 +217,7 @@ static int gpt_find(struct disk *d, uint32_t n, uint64_t *ret_offset,
 	if (ret < 0)
 		return ret;
 	if (memcmp(e, unused, sizeof(unused)) == 0)
-		return -ENOENT;
+		return -ENXIO;
 	if (get64(e + 40) < get64(e + 32) || get64(e + 40) == UINT64_MAX)
 		return -ERANGE;
 	return disk_range(d, get64(e + 32), get64(e + 40) - get64(e + 32) + 1,
