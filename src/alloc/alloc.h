@@ -6,7 +6,7 @@
  * A free block goes through these hands:
  *
  *   free --alloc_blocks()--> allocated          (bitmap marked in the handle)
- *   free --alloc_reserve()--> reserved          (memory only: DESIGN 4)
+ *   free --alloc_reserve()--> reserved          (memory only: design.md)
  *   reserved --alloc_rsv_commit()--> allocated  (bitmap marked in the handle)
  *   reserved --alloc_rsv_release()--> free
  *   allocated --alloc_free()--> pending         (bitmap cleared in the handle)
@@ -31,7 +31,7 @@
  *
  * Locks    grp->lock: bitmaps, descriptor, buddy of one group (rank GRP). A
  *          handle may be held; no call waits for a commit. -ENOSPC while
- *          pending blocks exist: see alloc_pending(), DIO-SPEC M5.
+ *          pending blocks exist: see alloc_pending(), dio.md M5.
  */
 #ifndef UEXT4_ALLOC_ALLOC_H
 #define UEXT4_ALLOC_ALLOC_H

@@ -12,7 +12,7 @@
  * An aligned write inside EOF is shared whatever is mapped there: truncate and
  * punch take the lock exclusively and drain, allocation is serialised by
  * map_lock, and new blocks inside EOF are unwritten. A partial block that must
- * be zero-filled has one writer at a time (DIO-SPEC I9, B11-B13).
+ * be zero-filled has one writer at a time (dio.md I9, B11-B13).
  */
 #include "fs/write.h"
 

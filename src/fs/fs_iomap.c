@@ -2,7 +2,7 @@
 /*
  * ext4's answers to iomap: the joint of inode, map, journal and allocation.
  *
- * Direct writes follow the policy "unwritten" (DESIGN 4, DIO-SPEC M): a hole is
+ * Direct writes follow the policy "unwritten" (design.md, dio.md M): a hole is
  * filled with unwritten blocks in a transaction of its own, inside and beyond
  * EOF; dio_write_end_io() converts them. Files without extents have no
  * unwritten state: a hole of theirs is answered with -ENOTBLK, "do it buffered"

@@ -28,7 +28,7 @@ struct handle;
 struct inode;
 struct uext4_file;
 
-/* ---- dio_plan.c: the decision table (DIO-SPEC 1.7) as a pure function ---- */
+/* ---- dio_plan.c: the decision table (dio.md, D) as a pure function ---- */
 
 enum dio_range {
 	DIO_RANGE_WRITTEN,

@@ -9,7 +9,7 @@
  *
  * Rules    (TR1) The tail of the new EOF block is zero on the device before
  *                the new size is committed, so that a later extension shows
- *                zeroes (DIO-SPEC I4, W17).
+ *                zeroes (dio.md I4, W17).
  *          (TR2) Removal goes from the end downwards: what is left after any
  *                step is a file that may be committed.
  *          (TR3) Sizes shrink under rwsem exclusive and drained only.

@@ -26,7 +26,7 @@
  *          (IO4) What was not written through this file system is never shown:
  *                hole and unwritten read as zeroes, the rest of a new block is
  *                zeroed on the device with the data.
- *          (IO5) The order of a direct write's completion is DIO-SPEC E4:
+ *          (IO5) The order of a direct write's completion is dio.md E4:
  *                end_io (convert, sizes) -> invalidate pages -> dio count -1 ->
  *                position -> sync by the caller.
  *
@@ -82,7 +82,7 @@ struct iomap {
 
 struct iomap_ops {
 	/* Direct write to a hole that cannot be allocated safely: -ENOTBLK
-	 * ("do it buffered", DIO-SPEC M3). */
+	 * ("do it buffered", dio.md M3). */
 	int (*begin)(struct iomap_file *f, uint64_t pos, uint64_t len,
 			uint32_t flags, struct iomap *ret_map);
 	/* Optional. @done: the bytes of the answer that were used. */

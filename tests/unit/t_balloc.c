@@ -321,7 +321,7 @@ static void freed_blocks_wait_for_their_handle(void **state)
 }
 
 /* With a log: not before the commit, whatever handles end meanwhile; and
- * DIO-SPEC M5: after the commit there is no transient -ENOSPC. */
+ * dio.md M5: after the commit there is no transient -ENOSPC. */
 static void freed_blocks_wait_for_the_commit(void **state)
 {
 	static const struct env_profile p = { "log", "-t ext4 -b 1024 -m 0", 40,
