@@ -49,7 +49,7 @@ int handle_inode_extension(struct handle *h, struct inode *inode, uint64_t end)
 	return inode_dirty_datasync(h, inode);
 }
 
-/* Both sizes are asked (B20, E-32): a racing truncate-up may have raised isize
+/* Both sizes are asked (B20): a racing truncate-up may have raised isize
  * alone. */
 static bool write_extends(struct inode *inode, uint64_t end)
 {

@@ -10,7 +10,7 @@
  *          (FA2) Edges of punch and zero range that cover part of a block are
  *               zeroed through the cache and written back before anything is
  *               committed about the whole blocks.
- *          (FA3) dsize is raised over delayed data that a punch drops (E-43).
+ *          (FA3) dsize is raised over delayed data that a punch drops.
  *          (FA4) Files without extents: allocate and zero range are
  *               -EOPNOTSUPP, punch works; as Linux has it.
  */
