@@ -205,21 +205,20 @@ void dinode_decode(
 static int sectors_encode(
 		const struct geo *geo, struct dinode *di, uint64_t *ret_n)
 {
+	uint32_t flags = di->flags & ~DINODE_F_HUGE_FILE;
 	uint64_t n = di->sectors;
 
-	di->flags &= ~DINODE_F_HUGE_FILE;
-	if (n <= UINT32_MAX) {
-		*ret_n = n;
-		return 0;
-	}
-	if (!geo_has_ro_compat(geo, FR_HUGE_FILE))
+	if (n > UINT32_MAX && !geo_has_ro_compat(geo, FR_HUGE_FILE))
 		return -EOVERFLOW;
 	if (n > BLOCKS_48) {
 		n >>= geo->block_bits - 9;
 		if (n > BLOCKS_48)
 			return -EOVERFLOW;
-		di->flags |= DINODE_F_HUGE_FILE;
+		flags |= DINODE_F_HUGE_FILE;
 	}
+	/* Others read the flags at any time: leave them alone if they fit. */
+	if (flags != di->flags)
+		di->flags = flags;
 	*ret_n = n;
 	return 0;
 }

@@ -69,7 +69,7 @@ int inode_permission(struct inode *inode, unsigned mask,
 	struct acl acl;
 	int ret;
 
-	if ((mask & MAY_WRITE) && (inode->d.flags & DINODE_F_IMMUTABLE))
+	if ((mask & MAY_WRITE) && (inode_flags(inode) & DINODE_F_IMMUTABLE))
 		return -EPERM;
 	mutex_lock(&inode->attr_lock);
 	mode = inode->d.mode;
@@ -282,9 +282,9 @@ static int inode_set_length_locked(
 	uint64_t isize;
 	int ret;
 
-	if (inode->d.flags & (DINODE_F_IMMUTABLE | DINODE_F_APPEND))
+	if (inode_flags(inode) & (DINODE_F_IMMUTABLE | DINODE_F_APPEND))
 		return -EPERM;
-	if (inode->d.flags & (DINODE_F_INLINE_DATA | DINODE_F_ENCRYPT))
+	if (inode_flags(inode) & (DINODE_F_INLINE_DATA | DINODE_F_ENCRYPT))
 		return -EOPNOTSUPP;
 	if (size > (inode->map.is_extents ? geo->max_bytes_extent
 					  : geo->max_bytes_bitmap))
@@ -343,7 +343,8 @@ static int setattr_may_flags(struct inode *inode, const struct uext4_setattr *a,
 		const struct uext4_cred *cred)
 {
 	uint32_t special = DINODE_F_IMMUTABLE | DINODE_F_APPEND;
-	uint32_t changed = (a->flags ^ inode->d.flags) & DINODE_FL_USER_VISIBLE;
+	uint32_t changed = (a->flags ^ inode_flags(inode)) &
+			DINODE_FL_USER_VISIBLE;
 
 	if (!cred_owns(cred, inode))
 		return -EACCES;
@@ -367,12 +368,12 @@ static int setattr_may(struct inode *inode, const struct uext4_setattr *a,
 	uint32_t now = UEXT4_SET_ATIME_NOW | UEXT4_SET_MTIME_NOW;
 	int ret;
 
-	if ((inode->d.flags & (DINODE_F_IMMUTABLE | DINODE_F_APPEND)) &&
+	if ((inode_flags(inode) & (DINODE_F_IMMUTABLE | DINODE_F_APPEND)) &&
 			(a->mask &
 					(UEXT4_SET_MODE | UEXT4_SET_UID |
 							UEXT4_SET_GID | times)))
 		return -EPERM;
-	if ((inode->d.flags & DINODE_F_IMMUTABLE) && (a->mask & now))
+	if ((inode_flags(inode) & DINODE_F_IMMUTABLE) && (a->mask & now))
 		return -EPERM;
 	ret = setattr_may_chown(inode, a, cred);
 	if (ret < 0)
@@ -447,7 +448,8 @@ static void setattr_apply(struct inode *inode, const struct uext4_setattr *a,
 	}
 	if (a->mask & UEXT4_SET_FLAGS) {
 		keep = d->flags & ~DINODE_FL_USER_MODIFIABLE;
-		d->flags = keep | (a->flags & DINODE_FL_USER_MODIFIABLE);
+		inode_set_flags(inode,
+				keep | (a->flags & DINODE_FL_USER_MODIFIABLE));
 	}
 	setattr_times(inode, a);
 	mutex_unlock(&inode->attr_lock);

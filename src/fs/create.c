@@ -38,7 +38,7 @@ struct inherit {
 /* Flags that children take over (DINODE_FL_INHERITED), by type. */
 static uint32_t inherited_flags(const struct inode *dir, uint32_t mode)
 {
-	uint32_t flags = dir->d.flags & DINODE_FL_INHERITED;
+	uint32_t flags = inode_flags(dir) & DINODE_FL_INHERITED;
 
 	flags &= ~(DINODE_F_CASEFOLD | DINODE_F_DAX | DINODE_F_JOURNAL_DATA |
 			DINODE_F_PROJINHERIT);

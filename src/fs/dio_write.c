@@ -32,7 +32,7 @@ struct dio_try {
 /* D-2: what cannot be done directly at all. */
 static bool dio_is_eligible(const struct inode *inode)
 {
-	return !(inode->d.flags &
+	return !(inode_flags(inode) &
 			(DINODE_F_INLINE_DATA | DINODE_F_JOURNAL_DATA |
 					DINODE_F_VERITY | DINODE_F_ENCRYPT));
 }

@@ -216,6 +216,10 @@ static int falloc_make_unwritten(
 		ret = map_convert_unwritten(
 				h, &inode->map, (lblk_t)at, run.len);
 		ret = handle_finish(h, ret);
+		if (ret == -EAGAIN) { /* over many extents: the rest of it */
+			ret = 0;
+			run.len = 0;
+		}
 	}
 	rwsem_write_unlock(&inode->file.inval);
 	if (ret == 0)
@@ -257,9 +261,9 @@ static int falloc_locked(struct uext4_file *file, unsigned mode, uint64_t pos,
 	bool keep = (mode & UEXT4_FALLOC_KEEP_SIZE) != 0;
 	int ret;
 
-	if (inode->d.flags & DINODE_F_IMMUTABLE)
+	if (inode_flags(inode) & DINODE_F_IMMUTABLE)
 		return -EPERM;
-	if ((inode->d.flags & DINODE_F_APPEND) &&
+	if ((inode_flags(inode) & DINODE_F_APPEND) &&
 			(mode & ~UEXT4_FALLOC_KEEP_SIZE))
 		return -EPERM;
 	if (pos > max || len > max - pos)

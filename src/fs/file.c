@@ -58,7 +58,7 @@ static int open_check(struct uext4_fs *fs, struct inode *inode, unsigned flags,
 	ret = inode_permission(inode, mask, cred);
 	if (ret < 0)
 		return ret;
-	if ((inode->d.flags & DINODE_F_APPEND) && (mask & MAY_WRITE) &&
+	if ((inode_flags(inode) & DINODE_F_APPEND) && (mask & MAY_WRITE) &&
 			(!(flags & UEXT4_O_APPEND) || (flags & UEXT4_O_TRUNC)))
 		return -EPERM;
 	if ((flags & UEXT4_O_NOATIME) && !cred_owns(cred, inode))

@@ -45,12 +45,12 @@ ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
 	ret = fs_may_read(file->fs);
 	if (ret < 0)
 		return ret;
-	if (inode->d.flags & DINODE_F_ENCRYPT)
+	if (inode_flags(inode) & DINODE_F_ENCRYPT)
 		return -EOPNOTSUPP;
 	if (it->count == 0)
 		return 0;
 	if ((file->flags & UEXT4_O_DIRECT) &&
-			!(inode->d.flags &
+			!(inode_flags(inode) &
 					(DINODE_F_INLINE_DATA |
 							DINODE_F_VERITY)))
 		done = dio_read_iter(file, pos, it, rwf);

@@ -125,7 +125,7 @@ int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
 	int strip;
 	int ret;
 
-	if (inode->d.flags & DINODE_F_IMMUTABLE) /* W10 */
+	if (inode_flags(inode) & DINODE_F_IMMUTABLE) /* W10 */
 		return -EPERM;
 	if (it->count == 0) /* W11 */
 		return 0;
@@ -238,7 +238,7 @@ ssize_t buffered_write_iter(struct uext4_file *file, uint64_t pos,
 
 	if (rwf & UEXT4_RW_NOWAIT) /* W3 */
 		return -EOPNOTSUPP;
-	if (inode->d.flags & (DINODE_F_INLINE_DATA | DINODE_F_ENCRYPT))
+	if (inode_flags(inode) & (DINODE_F_INLINE_DATA | DINODE_F_ENCRYPT))
 		return -EOPNOTSUPP;
 	for (bool again = true;; again = false) {
 		rwsem_write_lock(&inode->rwsem);
@@ -274,7 +274,7 @@ static int write_sync(struct uext4_file *file, unsigned rwf, bool synced)
 {
 	bool sync = (file->flags & UEXT4_O_SYNC) || (rwf & UEXT4_RW_SYNC) ||
 			(file->fs->opts.flags & UEXT4_MNT_SYNC) ||
-			(file->inode->d.flags & DINODE_F_SYNC);
+			(inode_flags(file->inode) & DINODE_F_SYNC);
 	bool dsync = (file->flags & UEXT4_O_DSYNC) || (rwf & UEXT4_RW_DSYNC);
 
 	if (!sync && (!dsync || synced))

@@ -80,7 +80,7 @@ int fs_sync_tid(struct uext4_fs *fs, const struct inode *inode, txid_t tid)
 
 	if (!(fs->opts.flags & UEXT4_MNT_SYNC) &&
 			!(inode && inode_is_dir(inode) &&
-					(inode->d.flags & sync)))
+					(inode_flags(inode) & sync)))
 		return 0;
 	if (!journal_has_log(fs->journal))
 		return journal_sync(fs->journal);
@@ -90,7 +90,7 @@ int fs_sync_tid(struct uext4_fs *fs, const struct inode *inode, txid_t tid)
 int inode_sync_if_asked(struct inode *inode)
 {
 	if (!(inode_fs(inode)->opts.flags & UEXT4_MNT_SYNC) &&
-			!(inode->d.flags & DINODE_F_SYNC))
+			!(inode_flags(inode) & DINODE_F_SYNC))
 		return 0;
 	return inode_sync(inode, false);
 }

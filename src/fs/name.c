@@ -98,12 +98,12 @@ int name_may_delete(struct inode *dir, struct inode *victim,
 	ret = inode_permission(dir, MAY_WRITE | MAY_EXEC, cred);
 	if (ret < 0)
 		return ret;
-	if (dir->d.flags & DINODE_F_APPEND)
+	if (inode_flags(dir) & DINODE_F_APPEND)
 		return -EPERM;
 	if ((dir->d.mode & MODE_STICKY) && !cred_owns(cred, victim) &&
 			!cred_owns(cred, dir))
 		return -EPERM;
-	return (victim->d.flags & fixed) ? -EPERM : 0;
+	return (inode_flags(victim) & fixed) ? -EPERM : 0;
 }
 
 int dir_changed(struct handle *h, struct inode *dir)
@@ -299,7 +299,7 @@ static int may_link(struct inode *dir, struct inode *inode, const char *name,
 		return ret;
 	if (inode_is_dir(inode))
 		return -EPERM;
-	if (inode->d.flags & (DINODE_F_APPEND | DINODE_F_IMMUTABLE))
+	if (inode_flags(inode) & (DINODE_F_APPEND | DINODE_F_IMMUTABLE))
 		return -EPERM;
 	if (inode->d.links == 0 &&
 			!(atomic_load(&inode->state) & INODE_S_TMPFILE))

@@ -62,7 +62,9 @@ static int xattr_may_user(
 static int xattr_may(struct inode *inode, uint8_t index, bool write,
 		const struct uext4_cred *cred)
 {
-	if (write && (inode->d.flags & (DINODE_F_IMMUTABLE | DINODE_F_APPEND)))
+	if (write &&
+			(inode_flags(inode) &
+					(DINODE_F_IMMUTABLE | DINODE_F_APPEND)))
 		return -EPERM;
 	switch (index) {
 	case DXATTR_IDX_USER:

@@ -27,7 +27,7 @@
 
 bool dir_has_index_flag(const struct inode *dir)
 {
-	return (dir->d.flags & DINODE_F_INDEX) != 0;
+	return (inode_flags(dir) & DINODE_F_INDEX) != 0;
 }
 
 bool dir_is_hashed(const struct inode *dir)
@@ -48,7 +48,7 @@ int dir_nblocks(const struct inode *dir, lblk_t *ret_nblk)
 	const struct geo *geo = dir->it->geo;
 	uint64_t size = inode_size(dir);
 
-	if (dir->d.flags &
+	if (inode_flags(dir) &
 			(DINODE_F_INLINE_DATA | DINODE_F_ENCRYPT |
 					DINODE_F_CASEFOLD))
 		return -EOPNOTSUPP;

@@ -43,7 +43,7 @@ static int ea_inode_get(struct inode *owner, const struct dxattr_entry *e,
 	if (ret < 0)
 		return ret;
 	if (!inode_is_reg(ea) || inode_is_inline(ea) ||
-			!(ea->d.flags & DINODE_F_EA_INODE) ||
+			!(inode_flags(ea) & DINODE_F_EA_INODE) ||
 			inode_size(ea) != e->value_len) {
 		inode_put(ea);
 		return ea_bad(owner, e->value_inum, "not the one meant");

@@ -470,7 +470,7 @@ static int htree_make_root(struct handle *h, struct inode *dir,
 		goto out_put;
 
 	mutex_lock(&dir->attr_lock);
-	dir->d.flags |= DINODE_F_INDEX;
+	inode_set_flags(dir, dir->d.flags | DINODE_F_INDEX);
 	mutex_unlock(&dir->attr_lock);
 	ret = inode_dirty(h, dir);
 out_put:

@@ -192,6 +192,9 @@ static void inode_setup_mapping(struct inode *inode)
 	struct mapping *m = &inode->map;
 	uint64_t nblk = inode->d.sectors >> (it->geo->block_bits - 9);
 
+	inode->type = inode->d.mode & 0170000;
+	/* Now: i_blocks and the attribute block do not change together. */
+	inode->is_fast = dinode_is_fast_symlink(it->geo, &inode->d);
 	m->geo = it->geo;
 	m->cache = it->cache;
 	m->alloc = it->alloc;
@@ -199,7 +202,7 @@ static void inode_setup_mapping(struct inode *inode)
 	m->ops = &inode_map_ops;
 	m->inum = inode->inum;
 	m->gen = inode->d.generation;
-	m->is_extents = (inode->d.flags & DINODE_F_EXTENTS) != 0;
+	m->is_extents = (inode_flags(inode) & DINODE_F_EXTENTS) != 0;
 	m->is_metadata = inode_is_dir(inode) || inode_is_symlink(inode);
 	m->root = inode->d.iblock;
 	if (inode->d.file_acl != 0 && nblk > 0)
@@ -212,16 +215,16 @@ static void inode_setup_mapping(struct inode *inode)
 /* Does i_block hold a map (and not a device number, target or inline data)? */
 static bool inode_has_map(const struct inode *inode)
 {
-	if (inode->d.flags & DINODE_F_INLINE_DATA)
+	if (inode_flags(inode) & DINODE_F_INLINE_DATA)
 		return false;
 	if (inode_is_symlink(inode))
-		return !dinode_is_fast_symlink(inode->it->geo, &inode->d);
+		return !inode->is_fast;
 	return inode_is_reg(inode) || inode_is_dir(inode);
 }
 
 static bool inode_may_be_inline(const struct inode *inode)
 {
-	return (inode->d.flags & DINODE_F_INLINE_DATA) != 0 &&
+	return (inode_flags(inode) & DINODE_F_INLINE_DATA) != 0 &&
 			(inode_is_reg(inode) || inode_is_dir(inode) ||
 					inode_is_symlink(inode));
 }
@@ -594,7 +597,7 @@ int inode_new(struct handle *h, struct inode *dir,
 		.parent = dir->inum,
 		.is_dir = (spec->mode & 0170000) == 0040000,
 		.top_level = dir->inum == INUM_ROOT ||
-				(dir->d.flags & DINODE_F_TOPDIR) != 0,
+				(inode_flags(dir) & DINODE_F_TOPDIR) != 0,
 	};
 	struct inode *inode;
 	inum_t inum;

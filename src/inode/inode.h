@@ -105,7 +105,9 @@ struct inode {
 
 	struct rwsem rwsem;
 	struct mutex attr_lock;
-	struct dinode d;     /* [attr_lock] */
+	struct dinode d;     /* [attr_lock]; flags: see inode_flags() */
+	uint16_t type;       /* [const] once loaded: that of d.mode */
+	bool is_fast;        /* [const] once loaded: a symlink in i_block */
 	uint8_t *raw;        /* [xattr_lock for the attribute area,
 				   attr_lock for the rest] inode_size bytes */
 	txid_t tid;          /* [attr_lock] last transaction that changed it */
@@ -173,17 +175,29 @@ int inode_dirty_datasync(struct handle *h, struct inode *inode);
 /* map_ops: map.lock is held exclusively. */
 int inode_map_dirty(struct mapping *m, struct handle *h);
 
+/* The flags at this moment, without a lock. Who decides by them about a change
+ * holds rwsem, under which alone they change. */
+static inline uint32_t inode_flags(const struct inode *inode)
+{
+	return __atomic_load_n(&inode->d.flags, __ATOMIC_RELAXED);
+}
+/* attr_lock is held, rwsem exclusively too. */
+static inline void inode_set_flags(struct inode *inode, uint32_t flags)
+{
+	__atomic_store_n(&inode->d.flags, flags, __ATOMIC_RELAXED);
+}
+
 static inline bool inode_is_dir(const struct inode *inode)
 {
-	return (inode->d.mode & 0170000) == 0040000;
+	return inode->type == 0040000;
 }
 static inline bool inode_is_reg(const struct inode *inode)
 {
-	return (inode->d.mode & 0170000) == 0100000;
+	return inode->type == 0100000;
 }
 static inline bool inode_is_symlink(const struct inode *inode)
 {
-	return (inode->d.mode & 0170000) == 0120000;
+	return inode->type == 0120000;
 }
 static inline uint64_t inode_size(const struct inode *inode)
 {

@@ -12,6 +12,8 @@
 #include "inode/inode.h"
 #include "journal/txn.h"
 
+#define SYMLINK_MAX 4096u
+
 /* The target must be of the stated length and hold no NUL. */
 static int symlink_copy(struct inode *inode, const uint8_t *target,
 		uint64_t len, char *buf, size_t size, size_t *ret_len)
@@ -40,12 +42,12 @@ int symlink_read(struct inode *inode, char *buf, size_t size, size_t *ret_len)
 
 	if (!inode_is_symlink(inode))
 		return -EINVAL;
-	if (inode->d.flags & DINODE_F_ENCRYPT)
+	if (inode_flags(inode) & DINODE_F_ENCRYPT)
 		return -EOPNOTSUPP;
 	if (inode_is_inline(inode))
 		return symlink_copy(inode, inode->inl->bytes, len, buf, size,
 				ret_len);
-	if (dinode_is_fast_symlink(geo, &inode->d)) {
+	if (inode->is_fast) {
 		if (len > DINODE_FAST_SYMLINK_MAX)
 			return -UEXT4_ECORRUPT;
 		return symlink_copy(inode, inode->d.iblock, len, buf, size,
@@ -74,6 +76,7 @@ static int symlink_init_block(struct handle *h, struct inode *inode,
 	struct buf *b;
 	int ret;
 
+	inode->is_fast = false;
 	ret = map_alloc(h, &inode->map, 0, 1, 0, &run);
 	if (ret < 0)
 		return ret;
@@ -98,12 +101,13 @@ int symlink_init(struct handle *h, struct inode *inode, const char *target,
 
 	if (len == 0)
 		return -ENOENT;
-	if (len >= inode->it->geo->block_size)
+	/* as long as a path may be */
+	if (len >= min_of(inode->it->geo->block_size, SYMLINK_MAX))
 		return -ENAMETOOLONG;
 
 	if (len <= DINODE_FAST_SYMLINK_MAX) {
 		mutex_lock(&inode->attr_lock);
-		inode->d.flags &= ~DINODE_F_EXTENTS;
+		inode_set_flags(inode, inode->d.flags & ~DINODE_F_EXTENTS);
 		memset(inode->d.iblock, 0, sizeof(inode->d.iblock));
 		memcpy(inode->d.iblock, target, len);
 		mutex_unlock(&inode->attr_lock);
