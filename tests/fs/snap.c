@@ -90,8 +90,10 @@ static void one_done(struct one *o, struct snap *s, unsigned flags)
 			o->gid, o->nlink, (unsigned long long)o->size);
 	if (S_ISCHR(o->mode) || S_ISBLK(o->mode))
 		fprintf(f, " dev %llx", (unsigned long long)o->rdev);
-	fprintf(f, " mtime %lld.%09u sum %08x", (long long)o->mtime,
-			o->mtime_ns, o->sum);
+	if (!(flags & SNAP_NO_TIMES))
+		fprintf(f, " mtime %lld.%09u", (long long)o->mtime,
+				o->mtime_ns);
+	fprintf(f, " sum %08x", o->sum);
 	if (o->nattr > 0)
 		qsort(o->attr, o->nattr, sizeof(o->attr[0]), one_cmp);
 	for (size_t i = 0; i < o->nattr; i++) {
