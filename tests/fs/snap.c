@@ -65,6 +65,8 @@ static void one_attr(struct one *o, unsigned flags, const char *name,
 	char buf[400];
 	uint32_t sum = crc32c(~0u, value, len);
 
+	if (flags & SNAP_ONLY_BYTES)
+		return;
 	if (strncmp(name, "system.posix_acl", 16) == 0 && !(flags & SNAP_ACLS))
 		sum = 0, len = 0;
 	(void)snprintf(buf, sizeof(buf), " %s=%zu:%08x", name, len, sum);
@@ -86,6 +88,10 @@ static void one_done(struct one *o, struct snap *s, unsigned flags)
 	if (!(flags & SNAP_NO_INO))
 		fprintf(f, " ino %u ctime %lld.%09u", o->ino,
 				(long long)o->ctime, o->ctime_ns);
+	if (flags & SNAP_ONLY_BYTES) {
+		o->mode &= S_IFMT;
+		o->uid = o->gid = o->nlink = 0;
+	}
 	fprintf(f, " mode %o own %u:%u links %u size %llu", o->mode, o->uid,
 			o->gid, o->nlink, (unsigned long long)o->size);
 	if (S_ISCHR(o->mode) || S_ISBLK(o->mode))

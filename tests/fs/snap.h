@@ -20,9 +20,10 @@ struct snap {
 	int err; /* the first one; the tree is not whole then */
 };
 
-#define SNAP_ACLS     0x1u /* values of ACLs too (the checker has them raw) */
-#define SNAP_NO_INO   0x2u /* without inode numbers and ctime: for copies */
-#define SNAP_NO_TIMES 0x4u /* for trees made at different times */
+#define SNAP_ACLS       0x1u /* values of ACLs too (the checker has them raw) */
+#define SNAP_NO_INO     0x2u /* without inode numbers and ctime: for copies */
+#define SNAP_NO_TIMES   0x4u /* for trees made at different times */
+#define SNAP_ONLY_BYTES 0x8u /* path, type, size and bytes alone */
 
 void snap_api(struct uext4_fs *fs, unsigned flags, struct snap *ret_snap);
 void snap_check(const struct check_dev *dev, unsigned flags,
