@@ -104,6 +104,14 @@ static void note_status(struct cli *c, int status)
 		c->status = status;
 }
 
+/* Begin a line on standard error, where a progress bar may stand. */
+static void begin_line(const struct cli *c)
+{
+	if (c->bar)
+		fputs("\r\033[K", stderr);
+	fprintf(stderr, "uext4: %s: ", c->cmd);
+}
+
 /* What a person can do about it; NULL if the error says all. */
 static const char *err_advice(int err)
 {
@@ -164,7 +172,7 @@ int cli_err(struct cli *c, const char *image, const char *path, int err)
 	int status = is_damage(err) ? CLI_DAMAGED : CLI_FAILED;
 	const char *advice = err_advice(err);
 
-	fprintf(stderr, "uext4: %s: ", c->cmd);
+	begin_line(c);
 	if (image)
 		show_message(stderr, image);
 	if (image && path)
@@ -190,7 +198,7 @@ static void say_line(struct cli *c, const char *fmt, va_list ap)
 {
 	char *text;
 
-	fprintf(stderr, "uext4: %s: ", c->cmd);
+	begin_line(c);
 	if (vasprintf(&text, fmt, ap) >= 0) {
 		show_message(stderr, text);
 		free(text);
@@ -224,7 +232,7 @@ void cli_warnf(struct cli *c, const char *fmt, ...)
 
 static void say_logged(struct cli *c)
 {
-	fprintf(stderr, "uext4: %s: ", c->cmd);
+	begin_line(c);
 	show_message(stderr, c->logged);
 	fputc('\n', stderr);
 	c->logged[0] = '\0';
@@ -323,6 +331,7 @@ static bool each_switch(struct each *e, struct cli_target *t)
 		e->name = t->image;
 		t->image = NULL;
 		e->im.name = e->name;
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): each_close() */
 		(void)cli_mount(e->im.c, e->name, e->rdonly, &e->im.fs);
 	}
 	return e->im.fs != NULL;

@@ -37,6 +37,7 @@ struct cli {
 	uint64_t offset, limit; /* of the file system in the image, bytes */
 	uint32_t partition;     /* 0: none */
 	int status;             /* worst exit status so far */
+	bool bar;               /* a progress bar stands on the last line */
 	int bad_option;         /* what cli_getopt() did not know */
 	bool bad_is_value;      /* ... or found without its value */
 	char logged[600];       /* last message of the engine, not shown yet */

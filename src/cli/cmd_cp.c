@@ -85,7 +85,7 @@ static int host_place(const char *path, const char *own, bool many,
 
 	ret_p->path = NULL;
 	if (stat(path, &st) < 0) {
-		if (errno != ENOENT || many)
+		if ((errno != ENOENT && errno != ELOOP) || many)
 			return -errno;
 		ret = host_named(path, ret_p);
 	} else if (S_ISDIR(st.st_mode)) {
@@ -256,6 +256,7 @@ static void cp_progress(struct copy *cp, const struct cp_args *a)
 		bytes = (sf.blocks - sf.free_blocks) * sf.block_size;
 	}
 	progress_start(&cp->progress, wanted, files, bytes);
+	cp->c->bar = wanted;
 }
 
 static int cp_all(struct copy *cp, const struct cp_args *a)
@@ -270,6 +271,7 @@ static int cp_all(struct copy *cp, const struct cp_args *a)
 	for (i = 0; i < a->n && !cp->stop; i++)
 		cp_one(cp, a, i);
 	progress_end(&cp->progress);
+	cp->c->bar = false;
 	cp_unmount(cp);
 	return cp->c->status;
 }

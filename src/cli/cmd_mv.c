@@ -42,11 +42,12 @@ static int mv_one(struct cli_image *im, const char *old, void *ctx)
 	struct place to;
 	int ret;
 
-	ret = place_find(im->fs, old, NULL, false, &from);
+	ret = place_name(im->fs, old, &from);
 	if (ret < 0)
 		return cli_image_err(im, old, ret);
 	/* the two of an exchange are meant themselves */
-	ret = place_find(im->fs, mc->to, swap ? NULL : old, mc->many, &to);
+	ret = swap ? place_name(im->fs, mc->to, &to)
+		   : place_find(im->fs, mc->to, old, mc->many, &to);
 	if (ret < 0) {
 		place_free(&from);
 		return cli_image_err(im, mc->to, ret);

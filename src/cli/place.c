@@ -62,8 +62,7 @@ out:
 	return ret;
 }
 
-static int place_named(
-		struct uext4_fs *fs, const char *path, struct place *ret_p)
+int place_name(struct uext4_fs *fs, const char *path, struct place *ret_p)
 {
 	int ret;
 
@@ -89,11 +88,12 @@ int place_find(struct uext4_fs *fs, const char *path, const char *own,
 		return place_inside(node, path, own, ret_p);
 	if (ret == 0)
 		uext4_node_put(node);
-	if (ret < 0 && ret != -ENOENT)
+	/* a symlink that leads nowhere is a name that can be taken */
+	if (ret < 0 && ret != -ENOENT && ret != -ELOOP && ret != -ENOTDIR)
 		return ret;
 	if (must_dir)
 		return ret < 0 ? ret : -ENOTDIR;
-	return place_named(fs, path, ret_p);
+	return place_name(fs, path, ret_p);
 }
 
 void place_free(struct place *p)

@@ -19,6 +19,8 @@ struct place {
  * Else the name that it ends in; with @must_dir -ENOTDIR (or -ENOENT). */
 int place_find(struct uext4_fs *fs, const char *path, const char *own,
 		bool must_dir, struct place *ret_p);
+/* @path itself, which need not be there; a symlink in the last place is meant. */
+int place_name(struct uext4_fs *fs, const char *path, struct place *ret_p);
 void place_free(struct place *p);
 
 /* The last name of @path, in @ret (NAME_MAX + 1 bytes); -EINVAL if it has none:

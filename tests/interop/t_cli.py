@@ -4,8 +4,9 @@
 and e2fsck. Copies and bad input have files of their own."""
 import os
 import re
+import subprocess
 
-from clitest import (case, debugfs, fails, fsck, get, main, mke2fs, ok, pattern,
+from clitest import (TOOL, case, debugfs, fails, fsck, get, main, mke2fs, ok, pattern,
                      put, run, sh, sha, usage)
 
 IMG = "disk.img"
@@ -379,6 +380,11 @@ def mv_renames_replaces_exchanges():
     fails("mv", at("/d/p"), at("/d/q"), at("/none"), says="/none", lines=2)
     fails("mv", at("/d"), "other.img:/d", says="not in one image")
     fails("mv", at("/d"), "/tmp/x", says="not in one image")
+    ok("ln", "-s", "loop", at("/loop"))
+    ok("mv", at("/loop"), at("/loop2"))
+    ok("write", at("/w"))
+    ok("mv", at("/w"), at("/loop2"))
+    assert st("/loop2")["type"] == "file"
     ok("mv", "-x", at("/d/e"), at("/d/p"))
     assert st("/d/p")["type"] == "directory"
     fsck(IMG)
@@ -539,6 +545,19 @@ def xattr_sets_gets_lists_and_removes():
     assert ok("xattr", "-h", "list", at("/l")).lines == ["trusted.l=1"]
     assert "user.long" in ok("xattr", "list", at("/l")).text
     fsck(IMG)
+
+
+@case
+def a_full_standard_output_is_a_failure():
+    fresh()
+    write("/f", b"x" * 100000)
+    for args in ["cat", at("/f")], ["ls", "-l", at("/")], ["info", IMG], \
+            ["ls", "--json", at("/")]:
+        with open("/dev/full", "wb") as full:
+            p = subprocess.run([TOOL, *args], stdout=full,
+                               stderr=subprocess.PIPE)
+        assert p.returncode == 1, args
+        assert b"standard output: No space left" in p.stderr, p.stderr
 
 
 # ---- recovery --------------------------------------------------------------

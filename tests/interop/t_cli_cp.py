@@ -93,6 +93,7 @@ def a_tree_comes_back_as_it_went_in():
     make_tree("src")
     try:
         for args in (["-t", "ext4", "-b", "4096"], ["-t", "ext4", "-b", "1024"],
+                     ["-t", "ext4", "-b", "16384"],
                      ["-t", "ext2", "-b", "1024", "-I", "256"],
                      ["-t", "ext3", "-b", "2048", "-I", "256"],
                      ["-t", "ext4", "-b", "4096", "-O", "^has_journal"]):
