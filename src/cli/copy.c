@@ -357,8 +357,14 @@ static int copy_make(struct copy *cp, struct copy_item *src,
 	case S_IFLNK:
 		ret = copy_symlink(cp, src, dst);
 		break;
-	default:
+	case S_IFIFO:
+	case S_IFSOCK:
+	case S_IFCHR:
+	case S_IFBLK:
 		ret = to(cp, cp->to->mknod(cp, dst, meta));
+		break;
+	default: /* no such thing */
+		ret = from(cp, -EUCLEAN);
 		break;
 	}
 	made = ret == 0 || obj_is_open(&dst->obj);
@@ -465,22 +471,32 @@ static int frames_room(struct copy *cp)
 	return 0;
 }
 
+static bool is_one_fs(const struct copy *cp)
+{
+	return cp->from_fs && cp->from_fs == cp->to_fs;
+}
+
+/* Say why the source is left out. Returns the status, which is positive. */
+static int copy_refuse(struct copy *cp, const char *why)
+{
+	return cli_errf(cp->c, "%s%s%s: %s",
+			cp->from_image ? cp->from_image : "",
+			cp->from_image ? ":" : "", cp->src.text, why);
+}
+
 /* Y4, Y5. */
 static int dir_may_enter(struct copy *cp, const struct copy_meta *meta)
 {
 	static const struct link_to here = { 0 };
 
-	if (cp->from_fs && cp->from_fs == cp->to_fs && cp->nframes > 0 &&
-			meta->ino == cp->top_ino) /* Y5 */
-		return cli_errf(cp->c,
-				"%s:%s: is the copy that is being made; left "
-				"out",
-				cp->from_image, cp->src.text);
+	if (is_one_fs(cp) && cp->nframes > 0 && meta->ino == cp->top_ino)
+		return copy_refuse(cp,
+				"is the copy that is being made; left "
+				"out");
 	if (!cp->from_image)
 		return 0;
 	if (link_map_find(cp->seen, 0, meta->ino)) {
-		(void)cli_errf(cp->c, "%s:%s: is inside itself; run e2fsck",
-				cp->from_image, cp->src.text);
+		(void)copy_refuse(cp, "is inside itself; run e2fsck");
 		cp->c->status = CLI_DAMAGED;
 		return CLI_DAMAGED;
 	}
@@ -512,12 +528,13 @@ static int dir_enter(struct copy *cp, struct copy_item *src,
 	};
 	ret = to(cp, cp->to->ident(cp, dst, &f->dst_dev, &f->dst_ino));
 	if (ret == 0 && cp->nframes == 0) {
-		cp->top_dev = f->dst_dev;
 		cp->top_ino = f->dst_ino;
+		if (is_one_fs(cp) && meta->ino == f->dst_ino)
+			ret = copy_refuse(cp, "is source and target at once");
 	}
 	if (ret == 0)
 		ret = from(cp, cp->from->list(cp, &src->obj, &f->names));
-	if (ret < 0) {
+	if (ret != 0) {
 		(void)cp->to->close(cp, &dst->obj);
 		return ret;
 	}
@@ -598,9 +615,7 @@ static int copy_dir(struct copy *cp, struct copy_item *src,
 	int ret;
 
 	if (!cp->recursive) {
-		(void)cli_errf(cp->c, "%s%s%s: is a directory; copy it with -r",
-				cp->from_image ? cp->from_image : "",
-				cp->from_image ? ":" : "", cp->src.text);
+		(void)copy_refuse(cp, "is a directory; copy it with -r");
 		return 0;
 	}
 	ret = dir_may_enter(cp, meta);
@@ -630,8 +645,7 @@ static void copy_visit(struct copy *cp, const struct copy_obj *src_dir,
 	if (ret == 0 && !cp->from_image && S_ISREG(meta.mode) &&
 			meta.dev == cp->image_dev &&
 			meta.ino == cp->image_ino) {
-		(void)cli_errf(cp->c, "%s: is the image itself; left out",
-				cp->src.text);
+		(void)copy_refuse(cp, "is the image itself; left out");
 		return;
 	}
 	if (ret == 0)

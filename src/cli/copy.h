@@ -161,10 +161,10 @@ struct copy {
 	struct copy_path src, dst; /* of what is copied now */
 	struct copy_frame *frames;
 	size_t nframes, cap;
-	uint64_t top_dev, top_ino; /* the first directory made: not copied into
+	uint64_t top_ino;     /* the first directory made: not copied into
 				      itself */
-	enum copy_side blame;      /* whose error it was */
-	bool stop;                 /* nothing further can be written */
+	enum copy_side blame; /* whose error it was */
+	bool stop;            /* nothing further can be written */
 	bool warned_owner, warned_xattr; /* said once */
 };
 

@@ -2,7 +2,8 @@
 """What the tests of the tool share: cases as TAP, images, runs, judges.
 
 A case is a function with @case; it runs in a directory of its own. assert
-makes it fail, skip(why) leaves it out. The program under test is argv[1].
+makes it fail, skip(why) leaves it out. The program under test is argv[1]; names
+of cases behind it choose among them.
 """
 import hashlib
 import json
@@ -154,6 +155,10 @@ def main():
     if not TOOL or not shutil.which("mke2fs"):
         print("skip: " + ("no e2fsprogs" if TOOL else "no program given"))
         sys.exit(77)
+    for name in sys.argv[2:]:
+        assert any(f.__name__ == name for f in cases), f"no case {name}"
+    cases[:] = [f for f in cases if not sys.argv[2:] or
+                f.__name__ in sys.argv[2:]]
     print(f"1..{len(cases)}", flush=True)
     bad = 0
     for i, f in enumerate(cases, 1):

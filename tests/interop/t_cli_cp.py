@@ -151,6 +151,7 @@ def a_copy_inside_an_image_leaves_itself_out():
     fails("cp", "-r", at("/"), at("/all"), says="left out")
     assert ok("cat", at("/all/d/f")).out == b"f"
     fails("cp", "-r", at("/d"), at("/d/e"), says="left out")
+    fails("cp", "-r", at("/d/."), at("/d"), says="source and target")
     fsck(IMG)
 
 
