@@ -14,17 +14,19 @@
 
 #define SYMLINK_MAX 4096u
 
+static int symlink_bad(const struct inode *inode, const char *why)
+{
+	log_err(inode->it->log, "symlink inode %u: %s; run e2fsck", inode->inum,
+			why);
+	return -UEXT4_ECORRUPT;
+}
+
 /* The target must be of the stated length and hold no NUL. */
 static int symlink_copy(struct inode *inode, const uint8_t *target,
 		uint64_t len, char *buf, size_t size, size_t *ret_len)
 {
-	if (len == 0 || memchr(target, 0, len)) {
-		log_err(inode->it->log,
-				"symlink inode %u: target is shorter "
-				"than its size; run e2fsck",
-				inode->inum);
-		return -UEXT4_ECORRUPT;
-	}
+	if (len == 0 || memchr(target, 0, len))
+		return symlink_bad(inode, "target is shorter than its size");
 	if (len > size)
 		len = size;
 	memcpy(buf, target, len);
@@ -49,17 +51,17 @@ int symlink_read(struct inode *inode, char *buf, size_t size, size_t *ret_len)
 				ret_len);
 	if (inode->is_fast) {
 		if (len > DINODE_FAST_SYMLINK_MAX)
-			return -UEXT4_ECORRUPT;
+			return symlink_bad(inode, "too long for its place");
 		return symlink_copy(inode, inode->d.iblock, len, buf, size,
 				ret_len);
 	}
 	if (len >= geo->block_size)
-		return -UEXT4_ECORRUPT;
+		return symlink_bad(inode, "longer than a block");
 	ret = map_find(&inode->map, 0, 1, &run);
 	if (ret < 0)
 		return ret;
 	if (run.type != MAP_WRITTEN)
-		return -UEXT4_ECORRUPT;
+		return symlink_bad(inode, "has no block");
 
 	ret = buf_read(inode->it->cache, run.pblk, &b);
 	if (ret < 0)

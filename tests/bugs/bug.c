@@ -116,6 +116,8 @@ void bug_close(struct bug *b, bool judge)
 			fail_msg("unmount: %s: %s", uext4_strerror(ret),
 					b->e.log);
 	}
+	if (b->dev)
+		bug_save(b, false);
 	if (judge)
 		env_judge(&b->e);
 	env_free(&b->e);
