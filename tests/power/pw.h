@@ -3,18 +3,19 @@
  * Power cuts under the whole engine: a workload is run on the recording device
  * and every image that a cut could have left is recovered and judged.
  *
- *	pw_open(&pw, "name", profile);
+ *	pw_open(&pw, "name", profile, NULL);
  *	pw_op(&pw); ... calls through uext4.h ...; pw_end(&pw);
  *	pw_ack(&pw, ino);	the calls just made include a sync: ino 0: of
  *				everything, else of that inode's bytes
- *	pw_judge(&pw, budget)	explores; asserts 0 violations
+ *	pw_judge(&pw, unmount, budget)	explores; asserts 0 violations
  *
  * The model is what the engine itself showed after each operation (other tests
  * judge whether that was right): the tree as text without file sizes, and the
  * bytes of every file.
  *
  * Judged for each state, after our recovery:
- *   J1 the recovery mount and a clean unmount succeed
+ *   J1 the recovery mount and a clean unmount succeed; the primary superblock
+ *	was whole before the recovery
  *   J2 the checker finds nothing, no stale canary can be reached
  *   J3 the tree equals the tree after operation c, for one c with
  *	last acked <= c <= last begun
@@ -24,33 +25,51 @@
  *   J5 a second mount finds nothing to replay
  *   J6 e2fsck, which replays the same raw image by itself, agrees: for states
  *	with new metadata within a time budget, and for 1 in 16 of the rest
+ *   J7 life goes on (1 in 16): every file grows past its last block and shows
+ *	zeroes there, the whole tree can be removed, the space used again
+ * Mode R: for a sample the recovery itself is recorded, and each state that a
+ * cut in the middle of it could have left must pass J1 to J5 as well.
  */
 #ifndef UEXT4_TESTS_POWER_PW_H
 #define UEXT4_TESTS_POWER_PW_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "power/explore.h"
 #include "uext4/uext4.h"
 
 struct bdev;
 
-#define PW_OPS_MAX 4096
+#define PW_OPS_MAX  4096
+#define PW_HELD_MAX 4
 
 /* A kind of image: options of mke2fs and the size. */
 struct pw_profile {
 	const char *name;
 	const char *mke2fs; /* options */
-	uint32_t mb;
+	uint32_t kb;
 };
 
 extern const struct pw_profile pw_profiles[];
 extern const unsigned pw_nprofiles;
 
+/* What a workload wants beyond the profile; NULL: nothing. */
+struct pw_setup {
+	uint32_t mnt_flags; /* UEXT4_MNT_* besides the usual ones */
+	/* Commit the running transaction while each piece of file data is on
+	 * its way: the worst moment that another thread could choose. */
+	bool commit_at_data;
+	/* Called with the fresh image as a file, before canaries are filled in;
+	 * false: the tools for it are missing. */
+	bool (*prepare)(const char *path);
+};
+
 struct pw_version {              /* bytes of a file after an operation */
 	struct pw_version *next; /* older */
 	uint32_t op;
+	int64_t ctime;
 	uint64_t size;
 	uint8_t *data;
 };
@@ -61,44 +80,73 @@ struct pw_file {
 	struct pw_version *versions; /* newest first */
 };
 
+/* What was judged. */
+struct pw_sum {
+	uint64_t states;      /* distinct images of a cut */
+	uint64_t nested;      /* images of a cut inside a recovery */
+	uint64_t recoveries;  /* ... of so many recoveries */
+	uint64_t metadata;    /* different metadata after recovery */
+	uint64_t unconfirmed; /* ... of which e2fsck was not asked */
+	uint64_t e2fsck;      /* runs */
+	uint64_t lives;       /* J7 */
+};
+
 struct pw {
 	char name[96];
 	const struct pw_profile *profile;
+	struct pw_setup setup;
 	struct emu_img *start;
 	struct bdev *dev;
 	struct uext4_fs *fs;
+	bool in_gate;
 	uint32_t nops; /* operations done; the one in progress has this number */
 	char *trees[PW_OPS_MAX];   /* [i] after operation i; [0] at the start */
 	uint32_t acks[PW_OPS_MAX]; /* ino + 1 if operation i acked, else 0 */
 	struct pw_file *files;
 	struct timespec now;
-	/* judging */
-	struct explore_report report;
-	uint64_t e2fsck_runs, e2fsck_seconds_ms;
-	double e2fsck_budget;
+	struct uext4_file *held[PW_HELD_MAX];
+	unsigned nheld;
+	double e2fsck_budget; /* seconds */
+	uint64_t nested_max;  /* states inside recoveries */
+	struct pw_sum sum;
 };
 
 /* An image of the profile with canaries in its free blocks, mounted and
- * recording. Returns false (and says so) if mke2fs is missing. */
-bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p);
+ * recording. Returns false (and says so) if e2fsprogs is missing. */
+bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
+		const struct pw_setup *setup);
 void pw_op(struct pw *pw);
 void pw_end(struct pw *pw);
 void pw_ack(struct pw *pw, uint32_t ino);
+/* Keep @file open until the power is cut; then, or if there are enough of them
+ * already, it is closed. */
+void pw_hold(struct pw *pw, struct uext4_file *file);
 /* Everything so far is the starting state: a clean base, a new log. */
 void pw_restart(struct pw *pw);
+/* Unmount and mount, both part of what is cut: an operation of its own. */
+void pw_remount(struct pw *pw);
+/* Cut the power at a moment, and lose writes, that @seed chooses; judge what
+ * was recorded until now like pw_judge(), then recover (recorded) and go on
+ * with what the cut has left. */
+void pw_crash(struct pw *pw, uint64_t seed, uint64_t max_states);
 /* Unmount (recorded as well if @unmount), explore, judge, free. Returns the
  * number of distinct states; asserts that none fails. */
 uint64_t pw_judge(struct pw *pw, bool unmount, uint64_t max_states);
+/*
+ * For file systems without a journal, which a cut may leave unsound: of each
+ * state demand that e2fsck -fy makes it sound, that what was acked and not
+ * touched since, inode or bytes, is there afterwards, and that an image that calls itself clean
+ * is sound before.
+ */
+uint64_t pw_judge_repaired(struct pw *pw, uint64_t max_states);
 
-/* Through the public header, asserting success. */
-uint32_t pw_create(struct pw *pw, const char *path);
-void pw_write(struct pw *pw, const char *path, unsigned flags, uint64_t pos,
-		size_t len, int byte);
-void pw_fsync(struct pw *pw, const char *path);
-void pw_mkdir(struct pw *pw, const char *path);
-void pw_unlink(struct pw *pw, const char *path);
-void pw_sync(struct pw *pw);
-uint32_t pw_ino(struct pw *pw, const char *path);
-struct uext4_node *pw_node(struct pw *pw, const char *path);
+void pw_sum_add(struct pw_sum *sum, const struct pw_sum *one);
+/* The line that ends a test program. */
+void pw_sum_print(const struct pw_sum *sum);
+
+/* Is this workload on this profile wanted (PW_PROFILE, PW_RUN)? */
+bool pw_is_wanted(const char *name, const struct pw_profile *p);
+/* PW_STATES, or @other. */
+uint64_t pw_max_states(uint64_t other);
 
 #endif /* UEXT4_TESTS_POWER_PW_H */

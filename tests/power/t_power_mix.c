@@ -2,7 +2,13 @@
 /*
  * Power cuts under random mixes of operations, seeds printed.
  *
- * usage: t_power_mix FIRST-SEED COUNT; PW_ONLY and PW_PROFILE replay one state.
+ * usage: t_power_mix mixes|chains|plain FIRST-SEED COUNT
+ *
+ * mixes   on a journal, cut once
+ * chains  cut, recovered, used and cut again, three times: what one life of the
+ *         log leaves behind must not trouble the next
+ * plain   without a journal, where a cut may cost what was not synced, and
+ *         e2fsck is needed before the next mount
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,9 +20,10 @@
 #include <cmocka.h>
 
 #include "base/hmap.h"
-#include "power/pw.h"
+#include "power/pw_calls.h"
 
 #define MIX_OPS   40
+#define CHAIN_OPS 12
 #define MIX_NAMES 6
 #define MIX_DIRS  3
 
@@ -166,6 +173,31 @@ static uint32_t mix_file(struct mix *m)
 	return ino;
 }
 
+/* A file that has no name any more when the power goes. */
+static void mix_orphan(struct mix *m)
+{
+	struct uext4_file *file;
+	char name[UEXT4_NAME_MAX + 1];
+	struct uext4_node *dir;
+	char path[64];
+
+	if (uext4_open(m->pw->fs, NULL, rnd(m, 2) ? "/d1" : "/",
+			    UEXT4_O_TMPFILE | UEXT4_O_RDWR, 0600, NULL,
+			    &file) == 0) {
+		mix_write(m, file, false);
+		pw_hold(m->pw, file);
+	}
+	pick(m, path);
+	if (uext4_open(m->pw->fs, NULL, path, UEXT4_O_RDWR, 0, NULL, &file) < 0)
+		return;
+	assert_int_equal(uext4_resolve_parent(m->pw->fs, NULL, path, NULL, name,
+					 &dir),
+			0);
+	(void)uext4_unlink(dir, name, NULL);
+	uext4_node_put(dir);
+	pw_hold(m->pw, file);
+}
+
 static void mix_op(struct mix *m)
 {
 	uint32_t ino = 0;
@@ -177,7 +209,9 @@ static void mix_op(struct mix *m)
 		pw_ack(m->pw, 0);
 		return;
 	}
-	if (rnd(m, 2))
+	if (m->pw->nheld < PW_HELD_MAX && rnd(m, 16) == 0)
+		mix_orphan(m);
+	else if (rnd(m, 2))
 		mix_name(m);
 	else
 		ino = mix_file(m);
@@ -186,65 +220,127 @@ static void mix_op(struct mix *m)
 		pw_ack(m->pw, ino);
 }
 
-static unsigned long env_number(const char *name, unsigned long other)
-{
-	const char *s = getenv(name);
-
-	return s ? strtoul(s, NULL, 0) : other;
-}
+/* ---- the kinds ---- */
 
 static unsigned long first_seed = 1;
 static unsigned long nseeds = 1;
-static uint64_t total;
+static struct pw_sum total;
+static struct pw pw;
 
-static void run_seed(const struct pw_profile *p, unsigned long seed)
+static bool start(struct mix *m, const char *kind, const struct pw_profile *p,
+		const struct pw_setup *setup)
 {
-	static struct pw pw;
-	struct mix m = { .pw = &pw, .x = seed };
 	char name[64];
-	unsigned i;
 
-	snprintf(name, sizeof(name), "mix-%lu", seed);
-	if (!pw_open(&pw, name, p))
+	snprintf(name, sizeof(name), "%s-%lu", kind, (unsigned long)m->x);
+	if (!pw_is_wanted(name, p))
+		return false;
+	if (!pw_open(&pw, name, p, setup))
 		skip();
-	pw.e2fsck_budget = 0.5;
+	m->pw = &pw;
 	pw_mkdir(&pw, "/d1");
 	pw_mkdir(&pw, "/d1/d2");
 	pw_restart(&pw);
-	for (i = 0; i < MIX_OPS; i++)
-		mix_op(&m);
-	total += pw_judge(&pw, seed % 2 == 0, env_number("PW_STATES", 4000));
+	return true;
+}
+
+static void ops(struct mix *m, unsigned n)
+{
+	while (n-- > 0)
+		mix_op(m);
+}
+
+static void run_mix(unsigned long seed)
+{
+	/* Every other round of profiles has its data overtaken by commits. */
+	struct pw_setup setup = { .commit_at_data = seed / pw_nprofiles % 2 };
+	struct mix m = { .x = seed };
+
+	if (!start(&m, "mix", &pw_profiles[seed % pw_nprofiles], &setup))
+		return;
+	ops(&m, MIX_OPS);
+	(void)pw_judge(&pw, seed % 2 == 0, pw_max_states(1500));
+	pw_sum_add(&total, &pw.sum);
+}
+
+static void run_chain(unsigned long seed)
+{
+	struct pw_setup setup = { .commit_at_data = seed / pw_nprofiles % 2 };
+	struct mix m = { .x = seed };
+	unsigned i;
+
+	if (!start(&m, "chain", &pw_profiles[seed % pw_nprofiles], &setup))
+		return;
+	pw.nested_max /= 4;
+	for (i = 0; i < 3; i++) {
+		ops(&m, CHAIN_OPS);
+		pw_crash(&pw, seed << 8 | i, pw_max_states(i ? 250 : 50));
+	}
+	ops(&m, CHAIN_OPS);
+	(void)pw_judge(&pw, false, pw_max_states(250));
+	pw_sum_add(&total, &pw.sum);
+}
+
+static void run_plain(unsigned long seed)
+{
+	static const struct pw_profile profiles[] = {
+		{ "ext2-1k", "-t ext2 -b 1024 -N 256 -I 128", 4 << 10 },
+		{ "ext4-nojournal",
+				"-t ext4 -b 4096 -N 256 -O metadata_csum,64bit,"
+				"^has_journal,^resize_inode",
+				8 << 10 },
+	};
+	struct mix m = { .x = seed };
+
+	if (!start(&m, "plain", &profiles[seed % 2], NULL))
+		return;
+	ops(&m, MIX_OPS);
+	(void)pw_judge_repaired(&pw, pw_max_states(150));
+	pw_sum_add(&total, &pw.sum);
+}
+
+static void run_all(void (*run)(unsigned long seed))
+{
+	unsigned long seed;
+
+	for (seed = first_seed; seed < first_seed + nseeds; seed++)
+		run(seed);
 }
 
 static void random_mixes_survive_power_cuts(void **state)
 {
-	unsigned long seed;
-	unsigned p;
-
 	(void)state;
-	for (seed = first_seed; seed < first_seed + nseeds; seed++) {
-		p = (unsigned)seed % pw_nprofiles;
-		if (getenv("PW_PROFILE") &&
-				strcmp(getenv("PW_PROFILE"),
-						pw_profiles[p].name) != 0)
-			continue;
-		run_seed(&pw_profiles[p], seed);
-	}
+	run_all(run_mix);
+}
+
+static void chains_of_power_cuts_are_survived(void **state)
+{
+	(void)state;
+	run_all(run_chain);
+}
+
+static void without_a_journal_what_was_synced_survives(void **state)
+{
+	(void)state;
+	run_all(run_plain);
 }
 
 int main(int argc, char **argv)
 {
+	const char *kind = argc > 1 ? argv[1] : "mixes";
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_mixes_survive_power_cuts),
+		cmocka_unit_test(chains_of_power_cuts_are_survived),
+		cmocka_unit_test(without_a_journal_what_was_synced_survives),
 	};
+	size_t which = kind[0] == 'm' ? 0 : kind[0] == 'c' ? 1 : 2;
 	int ret;
 
-	if (argc > 1)
-		first_seed = strtoul(argv[1], NULL, 0);
 	if (argc > 2)
-		nseeds = strtoul(argv[2], NULL, 0);
-	ret = cmocka_run_group_tests(tests, NULL, NULL);
-	printf("# %llu distinct states judged in all\n",
-			(unsigned long long)total);
+		first_seed = strtoul(argv[2], NULL, 0);
+	if (argc > 3)
+		nseeds = strtoul(argv[3], NULL, 0);
+	ret = _cmocka_run_group_tests("power", &tests[which], 1, NULL, NULL);
+	pw_sum_print(&total);
 	return ret;
 }

@@ -13,130 +13,7 @@
 
 #include <cmocka.h>
 
-#include "power/pw.h"
-
-#define OPS(body)                                                              \
- do {                                                                          \
-  pw_op(pw);                                                                   \
-  body;                                                                        \
-  pw_end(pw);                                                                  \
- } while (0)
-
-#define SYNCED(body)                                                           \
- do {                                                                          \
-  pw_op(pw);                                                                   \
-  body;                                                                        \
-  pw_sync(pw);                                                                 \
-  pw_end(pw);                                                                  \
-  pw_ack(pw, 0);                                                               \
- } while (0)
-
-static struct uext4_node *parent(struct pw *pw, const char *path, char *name)
-{
-	struct uext4_node *dir;
-
-	assert_int_equal(uext4_resolve_parent(
-					 pw->fs, NULL, path, NULL, name, &dir),
-			0);
-	return dir;
-}
-
-static void do_rename(struct pw *pw, const char *a, const char *b, unsigned f)
-{
-	char an[256];
-	char bn[256];
-	struct uext4_node *ad = parent(pw, a, an);
-	struct uext4_node *bd = parent(pw, b, bn);
-
-	assert_int_equal(uext4_rename(ad, an, bd, bn, f, NULL), 0);
-	uext4_node_put(ad);
-	uext4_node_put(bd);
-}
-
-static void do_symlink(struct pw *pw, const char *path, const char *target)
-{
-	char name[256];
-	struct uext4_node *dir = parent(pw, path, name);
-
-	assert_int_equal(uext4_symlink(dir, name, target, NULL, NULL), 0);
-	uext4_node_put(dir);
-}
-
-static void do_link(struct pw *pw, const char *old, const char *path)
-{
-	char name[256];
-	struct uext4_node *dir = parent(pw, path, name);
-	struct uext4_node *node = pw_node(pw, old);
-
-	assert_int_equal(uext4_link(node, dir, name, NULL), 0);
-	uext4_node_put(node);
-	uext4_node_put(dir);
-}
-
-static void do_mknod(struct pw *pw, const char *path, uint32_t mode)
-{
-	char name[256];
-	struct uext4_node *dir = parent(pw, path, name);
-
-	assert_int_equal(uext4_mknod(dir, name, mode, 1, 3, NULL, NULL), 0);
-	uext4_node_put(dir);
-}
-
-static void do_rmdir(struct pw *pw, const char *path)
-{
-	char name[256];
-	struct uext4_node *dir = parent(pw, path, name);
-
-	assert_int_equal(uext4_rmdir(dir, name, NULL), 0);
-	uext4_node_put(dir);
-}
-
-static void do_setattr(
-		struct pw *pw, const char *path, const struct uext4_setattr *a)
-{
-	struct uext4_node *node = pw_node(pw, path);
-
-	assert_int_equal(uext4_node_setattr(node, a, NULL), 0);
-	uext4_node_put(node);
-}
-
-static void do_truncate(struct pw *pw, const char *path, uint64_t size)
-{
-	struct uext4_setattr a = { .mask = UEXT4_SET_SIZE, .size = size };
-
-	do_setattr(pw, path, &a);
-}
-
-static void do_xattr(struct pw *pw, const char *path, const char *name,
-		size_t len, int byte)
-{
-	struct uext4_node *node = pw_node(pw, path);
-	uint8_t value[1024];
-
-	memset(value, byte, sizeof(value));
-	if (len)
-		assert_int_equal(
-				uext4_setxattr(node, name, value, len, 0, NULL),
-				0);
-	else
-		assert_int_equal(uext4_removexattr(node, name, NULL), 0);
-	uext4_node_put(node);
-}
-
-static void do_falloc(struct pw *pw, const char *path, unsigned mode,
-		uint64_t pos, uint64_t len)
-{
-	struct uext4_file *file;
-	int ret;
-
-	assert_int_equal(uext4_open(pw->fs, NULL, path, UEXT4_O_RDWR, 0, NULL,
-					 &file),
-			0);
-	ret = uext4_fallocate(file, mode, pos, len);
-	if (ret != -EOPNOTSUPP) /* files without extents */
-		assert_int_equal(ret, 0);
-	assert_int_equal(uext4_close(file), 0);
-}
+#include "power/pw_calls.h"
 
 /* ---- the workloads ---- */
 
@@ -144,17 +21,17 @@ static void names(struct pw *pw)
 {
 	OPS(pw_create(pw, "/a"));
 	OPS(pw_mkdir(pw, "/d"));
-	OPS(do_symlink(pw, "/fast", "a"));
-	OPS(do_symlink(pw, "/slow",
+	OPS(pw_symlink(pw, "/fast", "a"));
+	OPS(pw_symlink(pw, "/slow",
 			"this/target/is/longer/than/fifty/nine/"
 			"bytes/so/it/needs/a/block/of/its/own"));
-	SYNCED(do_mknod(pw, "/null", 0020666));
-	OPS(do_link(pw, "/a", "/d/b"));
-	OPS(do_mknod(pw, "/pipe", 0010644));
+	SYNCED(pw_mknod(pw, "/null", 0020666));
+	OPS(pw_link(pw, "/a", "/d/b"));
+	OPS(pw_mknod(pw, "/pipe", 0010644));
 	OPS(pw_unlink(pw, "/slow"));
 	SYNCED(pw_unlink(pw, "/a"));
 	OPS(pw_unlink(pw, "/d/b"));
-	OPS(do_rmdir(pw, "/d"));
+	OPS(pw_rmdir(pw, "/d"));
 	OPS(pw_create(pw, "/again"));
 }
 
@@ -166,18 +43,18 @@ static void renames(struct pw *pw)
 	pw_create(pw, "/p/f");
 	pw_create(pw, "/q/g");
 	pw_restart(pw);
-	OPS(do_rename(pw, "/p/f", "/p/f2", 0));
-	OPS(do_rename(pw, "/p/f2", "/q/f3", 0));
-	SYNCED(do_rename(pw, "/q/f3", "/q/g", 0));
-	OPS(do_rename(pw, "/p/sub", "/q/sub", 0));
-	OPS(do_rename(pw, "/q/g", "/q/sub", UEXT4_RENAME_EXCHANGE));
-	OPS(do_rename(pw, "/q/g", "/p", UEXT4_RENAME_EXCHANGE));
-	OPS(do_rename(pw, "/q/sub", "/q/h", UEXT4_RENAME_WHITEOUT));
+	OPS(pw_rename(pw, "/p/f", "/p/f2", 0));
+	OPS(pw_rename(pw, "/p/f2", "/q/f3", 0));
+	SYNCED(pw_rename(pw, "/q/f3", "/q/g", 0));
+	OPS(pw_rename(pw, "/p/sub", "/q/sub", 0));
+	OPS(pw_rename(pw, "/q/g", "/q/sub", UEXT4_RENAME_EXCHANGE));
+	OPS(pw_rename(pw, "/q/g", "/p", UEXT4_RENAME_EXCHANGE));
+	OPS(pw_rename(pw, "/q/sub", "/q/h", UEXT4_RENAME_WHITEOUT));
 	pw_op(pw);
 	pw_mkdir(pw, "/empty");
 	pw_end(pw);
-	OPS(do_rename(pw, "/p", "/empty", 0));
-	SYNCED(do_rename(pw, "/q/h", "/h", UEXT4_RENAME_NOREPLACE));
+	OPS(pw_rename(pw, "/p", "/empty", 0));
+	SYNCED(pw_rename(pw, "/q/h", "/h", UEXT4_RENAME_NOREPLACE));
 }
 
 static void attributes(struct pw *pw)
@@ -191,14 +68,14 @@ static void attributes(struct pw *pw)
 
 	pw_create(pw, "/f");
 	pw_restart(pw);
-	OPS(do_setattr(pw, "/f", &own));
-	OPS(do_setattr(pw, "/f", &mode));
-	OPS(do_xattr(pw, "/f", "user.small", 20, 1));
-	OPS(do_xattr(pw, "/f", "user.large", 700, 2));
-	SYNCED(do_xattr(pw, "/f", "user.large", 600, 3));
-	OPS(do_xattr(pw, "/f", "user.small", 0, 0));
-	OPS(do_xattr(pw, "/f", "user.large", 0, 0));
-	OPS(do_xattr(pw, "/f", "trusted.t", 300, 4));
+	OPS(pw_setattr(pw, "/f", &own));
+	OPS(pw_setattr(pw, "/f", &mode));
+	OPS(pw_xattr(pw, "/f", "user.small", 20, 1));
+	OPS(pw_xattr(pw, "/f", "user.large", 700, 2));
+	SYNCED(pw_xattr(pw, "/f", "user.large", 600, 3));
+	OPS(pw_xattr(pw, "/f", "user.small", 0, 0));
+	OPS(pw_xattr(pw, "/f", "user.large", 0, 0));
+	OPS(pw_xattr(pw, "/f", "trusted.t", 300, 4));
 	SYNCED(pw_unlink(pw, "/f"));
 }
 
@@ -254,13 +131,13 @@ static void sizes(struct pw *pw)
 	pw_create(pw, "/f");
 	pw_write(pw, "/f", 0, 0, 60000, 5);
 	pw_restart(pw);
-	OPS(do_truncate(pw, "/f", 30001));
-	OPS(do_truncate(pw, "/f", 45000));
+	OPS(pw_truncate(pw, "/f", 30001));
+	OPS(pw_truncate(pw, "/f", 45000));
 	SYNCED(pw_write(pw, "/f", 0, 44000, 3000, 77));
-	OPS(do_truncate(pw, "/f", 100));
-	OPS(do_truncate(pw, "/f", 5000));
+	OPS(pw_truncate(pw, "/f", 100));
+	OPS(pw_truncate(pw, "/f", 5000));
 	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 8192, 4096, 99));
-	SYNCED(do_truncate(pw, "/f", 0));
+	SYNCED(pw_truncate(pw, "/f", 0));
 	OPS(pw_write(pw, "/f", 0, 100, 100, 1));
 }
 
@@ -269,18 +146,18 @@ static void allocations(struct pw *pw)
 	pw_create(pw, "/f");
 	pw_write(pw, "/f", 0, 0, 40000, 5);
 	pw_restart(pw);
-	OPS(do_falloc(pw, "/f", 0, 30000, 40000));
+	OPS(pw_falloc(pw, "/f", 0, 30000, 40000));
 	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 49152, 4096, 33));
-	OPS(do_falloc(pw, "/f", UEXT4_FALLOC_KEEP_SIZE, 90000, 20000));
-	SYNCED(do_falloc(pw, "/f",
+	OPS(pw_falloc(pw, "/f", UEXT4_FALLOC_KEEP_SIZE, 90000, 20000));
+	SYNCED(pw_falloc(pw, "/f",
 			UEXT4_FALLOC_PUNCH_HOLE | UEXT4_FALLOC_KEEP_SIZE, 5000,
 			17000));
-	OPS(do_falloc(pw, "/f", UEXT4_FALLOC_ZERO_RANGE, 24000, 9000));
+	OPS(pw_falloc(pw, "/f", UEXT4_FALLOC_ZERO_RANGE, 24000, 9000));
 	OPS(pw_write(pw, "/f", 0, 6000, 3000, 55));
-	SYNCED(do_falloc(pw, "/f",
+	SYNCED(pw_falloc(pw, "/f",
 			UEXT4_FALLOC_ZERO_RANGE | UEXT4_FALLOC_KEEP_SIZE, 100,
 			200));
-	OPS(do_truncate(pw, "/f", 20000));
+	OPS(pw_truncate(pw, "/f", 20000));
 }
 
 /* Unlinked while open, and nameless: the orphan set. */
@@ -334,7 +211,7 @@ static void large_directory(struct pw *pw)
 	pw_restart(pw);
 	for (i = 0; i < 60; i++) {
 		snprintf(path, sizeof(path), "/d/a-rather-long-name-%03u", i);
-		OPS(do_link(pw, "/d/first-of-all", path));
+		OPS(pw_link(pw, "/d/first-of-all", path));
 	}
 	SYNCED((void)0);
 	for (i = 0; i < 60; i++) {
@@ -342,7 +219,7 @@ static void large_directory(struct pw *pw)
 		OPS(pw_unlink(pw, path));
 	}
 	OPS(pw_unlink(pw, "/d/first-of-all"));
-	SYNCED(do_rmdir(pw, "/d"));
+	SYNCED(pw_rmdir(pw, "/d"));
 	OPS(pw_create(pw, "/data"));
 	OPS(pw_write(pw, "/data", 0, 0, 30000, 200));
 	SYNCED((void)0);
@@ -385,14 +262,7 @@ static const struct workload workloads[] = {
 	{ "log_wraps", log_wraps, true },
 };
 
-static unsigned long max_states(void)
-{
-	const char *s = getenv("PW_STATES");
-
-	return s ? strtoul(s, NULL, 0) : 6000;
-}
-
-static uint64_t total;
+static struct pw_sum total;
 
 static void survives_cuts(void **state)
 {
@@ -401,14 +271,13 @@ static void survives_cuts(void **state)
 	unsigned p;
 
 	for (p = 0; p < pw_nprofiles; p++) {
-		if (getenv("PW_PROFILE") &&
-				strcmp(getenv("PW_PROFILE"),
-						pw_profiles[p].name) != 0)
+		if (!pw_is_wanted(w->name, &pw_profiles[p]))
 			continue;
-		if (!pw_open(&pw, w->name, &pw_profiles[p]))
+		if (!pw_open(&pw, w->name, &pw_profiles[p], NULL))
 			skip();
 		w->run(&pw);
-		total += pw_judge(&pw, w->unmount, max_states());
+		(void)pw_judge(&pw, w->unmount, pw_max_states(5000));
+		pw_sum_add(&total, &pw.sum);
 	}
 }
 
@@ -433,7 +302,6 @@ int main(int argc, char **argv)
 		n++;
 	}
 	ret = _cmocka_run_group_tests("power", tests, n, NULL, NULL);
-	printf("# %llu distinct states judged in all\n",
-			(unsigned long long)total);
+	pw_sum_print(&total);
 	return ret;
 }
