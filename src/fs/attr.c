@@ -211,7 +211,7 @@ int uext4_node_stat(struct uext4_node *node, struct uext4_stat *ret_st)
 	}
 	st.size = inode_size(inode);
 	st.sectors = inode_sectors(inode) +
-			((uint64_t)inode->claim_data
+			(((uint64_t)inode->claim_data + inode->claim_flight)
 					<< (inode->file.blkbits - 9));
 	st.block_size = inode->it->geo->block_size;
 	st.flags = d->flags & DINODE_FL_USER_VISIBLE;

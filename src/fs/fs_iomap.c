@@ -16,9 +16,10 @@
  *
  * Rules    (FI1) Space for a delayed block and for the tree nodes it may need is
  *                claimed when the page is dirtied: write-back meets no ENOSPC.
- *          (FI2) claim_data counts this inode's claimed blocks, claim_nodes the
- *                blocks claimed for nodes; claim_nodes is at least
- *                map_nodes_worst(claim_data) as long as claim_data > 0.
+ *          (FI2) claim_data counts this inode's claimed blocks, claim_flight
+ *                those that were claimed and are reserved, on their way to the
+ *                device; claim_nodes the blocks claimed for the nodes of both:
+ *                no claim goes back that either may still need.
  *          (FI3) No handle is held while data moves; see IO1.
  *
  * Locks    attr_lock guards the claim counters; handles, map.lock as their
@@ -213,15 +214,14 @@ static int iomap_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
 static int iomap_claim(struct iomap_file *f, uint32_t nblk)
 {
 	struct inode *inode = file_inode(f);
-	uint32_t nodes;
-	uint32_t more = 0;
+	int64_t more;
 	int ret;
 
 	mutex_lock(&inode->attr_lock);
-	nodes = map_nodes_worst(&inode->map, inode->claim_data + nblk);
-	if (nodes > inode->claim_nodes)
-		more = nodes - inode->claim_nodes;
-	ret = alloc_claim(inode->it->alloc, (uint64_t)nblk + more, 0);
+	more = map_nodes_worst(&inode->map,
+			inode->claim_data + inode->claim_flight + nblk);
+	more = max_of(more - inode->claim_nodes, INT64_C(0));
+	ret = alloc_claim(inode->it->alloc, nblk + (uint64_t)more, 0);
 	if (ret == 0) {
 		inode->claim_data += nblk;
 		inode->claim_nodes += more;
@@ -230,15 +230,15 @@ static int iomap_claim(struct iomap_file *f, uint32_t nblk)
 	return ret;
 }
 
-/* Node claims that @claim_data no longer needs go back. attr_lock is held. */
+/* Node claims that nothing needs any longer go back. attr_lock is held. */
 static void iomap_trim_claims_locked(struct inode *inode)
 {
-	uint32_t keep = 0;
+	uint32_t blocks = inode->claim_data + inode->claim_flight;
+	int64_t keep = blocks ? map_nodes_worst(&inode->map, blocks) : 0;
 
-	if (inode->claim_data > 0)
-		keep = map_nodes_worst(&inode->map, inode->claim_data);
 	if (inode->claim_nodes > keep) {
-		alloc_unclaim(inode->it->alloc, inode->claim_nodes - keep);
+		alloc_unclaim(inode->it->alloc,
+				(uint64_t)(inode->claim_nodes - keep));
 		inode->claim_nodes = keep;
 	}
 }
@@ -292,6 +292,7 @@ static int writeback_reserve(struct inode *inode, lblk_t lblk, uint32_t n,
 
 	mutex_lock(&inode->attr_lock);
 	inode->claim_data -= got.len;
+	inode->claim_flight += got.len;
 	mutex_unlock(&inode->attr_lock);
 	*run = (struct map_run){
 		.lblk = lblk,
@@ -358,15 +359,32 @@ static void writeback_raise_dsize(struct inode *inode, uint64_t end)
 	mutex_unlock(&inode->attr_lock);
 }
 
-/* Nodes that insertions took were claimed: they are no longer. */
-static void writeback_count_nodes(struct inode *inode)
+/* What one insertion may take of the claims is set aside for it, so that two
+ * under way do not count on the same: how much, 0 if there is not enough (a
+ * block tree may need more nodes than were claimed). */
+static int64_t writeback_hold_nodes(struct inode *inode, uint32_t len)
+{
+	int64_t need = map_nodes_run(&inode->map, len);
+
+	mutex_lock(&inode->attr_lock);
+	if (inode->claim_nodes < need)
+		need = 0;
+	inode->claim_nodes -= need;
+	mutex_unlock(&inode->attr_lock);
+	return need;
+}
+
+/* The insertion is done. The counter tells what was taken since somebody last
+ * looked, by others under way too: then claim_nodes is too small, may be
+ * below 0, until they come here. */
+static void writeback_put_nodes(struct inode *inode, int64_t held)
 {
 	uint64_t used;
 
 	mutex_lock(&inode->attr_lock);
 	used = atomic_load(&inode->map.nodes_claimed) - inode->nodes_seen;
 	inode->nodes_seen += used;
-	inode->claim_nodes -= (uint32_t)min_u64(used, inode->claim_nodes);
+	inode->claim_nodes += held - (int64_t)used;
 	mutex_unlock(&inode->attr_lock);
 }
 
@@ -376,7 +394,7 @@ static int writeback_insert(struct handle *h, struct inode *inode,
 		const struct map_run *run, bool *ret_ours)
 {
 	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
-	uint32_t flags = MAP_F_CLAIMED;
+	int64_t held;
 	int ret;
 
 	*ret_ours = true;
@@ -385,13 +403,10 @@ static int writeback_insert(struct handle *h, struct inode *inode,
 		return ret;
 
 	*ret_ours = false;
-	/* A block tree may need more nodes than were claimed. */
-	mutex_lock(&inode->attr_lock);
-	if (inode->claim_nodes < map_nodes_run(&inode->map, run->len))
-		flags = MAP_F_ROOT;
-	mutex_unlock(&inode->attr_lock);
-	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len, flags);
-	writeback_count_nodes(inode);
+	held = writeback_hold_nodes(inode, run->len);
+	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len,
+			held > 0 ? MAP_F_CLAIMED : MAP_F_ROOT);
+	writeback_put_nodes(inode, held);
 	if (ret < 0)
 		(void)alloc_free(h, inode->it->alloc, ar, 0);
 	return ret;
@@ -456,6 +471,8 @@ static int iomap_writeback_end(struct iomap_file *f, struct iomap *map,
 	if (ret < 0 && delalloc)
 		writeback_reclaim(inode, run.len);
 	mutex_lock(&inode->attr_lock);
+	if (run.is_new)
+		inode->claim_flight -= run.len;
 	iomap_trim_claims_locked(inode);
 	mutex_unlock(&inode->attr_lock);
 	return ret;

@@ -124,9 +124,11 @@ struct inode {
 	} orphan;
 	struct dir_cache *dir; /* [rwsem] lookup help of a directory, or NULL */
 	struct inode_inline *inl; /* [const] once loaded: data, or NULL */
-	uint32_t claim_data;  /* [attr_lock] blocks claimed for dirty pages */
-	uint32_t claim_nodes; /* [attr_lock] and for the nodes they may need */
-	uint64_t nodes_seen;  /* [attr_lock] map.nodes_claimed accounted for */
+	uint32_t claim_data;   /* [attr_lock] blocks claimed for dirty pages */
+	uint32_t claim_flight; /* [attr_lock] reserved, being written back */
+	int64_t claim_nodes; /* [attr_lock] for the nodes both may need; what an
+				insertion under way may take is left out */
+	uint64_t nodes_seen; /* [attr_lock] map.nodes_claimed accounted for */
 };
 
 /* Credits of inode_dirty(): the table block. */
