@@ -365,11 +365,18 @@ int cli_each(struct cli *c, char **args, int n, bool rdonly,
 
 int cli_getopt(struct cli *c, int argc, char **argv, const char *opts)
 {
+	char all[32];
 	int opt;
 
-	/* one thread parses the command line */
+	/* -q belongs to all commands, and may stand among their letters */
+	snprintf(all, sizeof(all), "%sq", opts);
 	opterr = 0;
-	opt = getopt(argc, argv, opts); /* NOLINT(concurrency-mt-unsafe) */
+	do {
+		/* one thread parses the command line */
+		opt = getopt(argc, argv,
+				all); /* NOLINT(concurrency-mt-unsafe) */
+		c->quiet = c->quiet || opt == 'q';
+	} while (opt == 'q');
 	if (opt != '?' && opt != ':')
 		return opt;
 	c->bad_option = optopt;

@@ -406,7 +406,8 @@ static int host_own(struct copy *cp, const struct copy_item *it,
 	if (errno != EPERM && errno != EINVAL)
 		return -errno;
 	meta->mode &= ~(uint32_t)(S_ISUID | S_ISGID);
-	if (!cp->warned_owner)
+	/* one file is copied by cp(1) without its owner, too */
+	if (!cp->warned_owner && cp->recursive)
 		cli_warnf(cp->c,
 				"%s: owner cannot be restored without root "
 				"(further ones are not told)",

@@ -480,12 +480,13 @@ def an_ordinary_user_copies_what_he_may():
         skip("the program cannot be reached by others than root")
     ok("chown", "5:6", at("/f"))
     ok("chmod", "6755", at("/f"))
-    done = run("cp", at("/f"), "out", **nobody)
+    ok("cp", at("/f"), "out", **nobody)
+    done = run("cp", "-r", at("/f"), "out", **nobody)
     assert done.status == 0 and b"owner cannot be restored" in done.err
     assert len(done.err.splitlines()) == 1
     s = os.stat("out")
     assert (s.st_uid, s.st_mode & 0o7777) == (65534, 0o755)
-    assert run("cp", "-q", at("/f"), "out", **nobody).err == b""
+    assert run("cp", "-rq", at("/f"), "out", **nobody).err == b""
     put("secret", b"s")
     os.chmod("secret", 0)
     fails("cp", "secret", "f", at("/"), says="secret: Permission denied",
