@@ -5,8 +5,8 @@
  * Rules    (E1) After a failed I/O nothing is converted and no size changes.
  *          (E2) Exactly the blocks of the bytes done are converted; the rest of
  *               a partial block was zero-filled with the data.
- *          (E3) Sizes are raised after conversion, in the last handle of it;
- *               only ever upwards, dsize never past isize (B14, B46).
+ *          (E3) Sizes are raised after conversion, in the handle of it; only
+ *               ever upwards, dsize never past isize (B14, B46).
  */
 #include "fs/write.h"
 
@@ -14,14 +14,64 @@
 #include "fs/fs.h"
 #include "journal/txn.h"
 
-int convert_unwritten_extents(struct handle *h, struct inode *inode,
-		uint32_t lblk, uint32_t len)
+/* isize first, if @grow; dsize follows it up to @end. */
+static void raise_sizes(struct inode *inode, uint64_t end, bool grow)
 {
+	uint64_t isize;
+
+	mutex_lock(&inode->attr_lock);
+	isize = atomic_load(&inode->file.size);
+	if (grow && end > isize) {
+		isize = end;
+		atomic_store_explicit(
+				&inode->file.size, isize, memory_order_release);
+	}
+	end = min_u64(end, isize);
+	if (end > inode->d.size)
+		inode->d.size = end;
+	mutex_unlock(&inode->attr_lock);
+}
+
+/* How far from @lblk on the file is written, at most to @end. */
+static int converted_end(struct inode *inode, uint32_t lblk, uint64_t end,
+		uint64_t *ret_end)
+{
+	struct map_run run;
+	uint64_t at;
+	int ret;
+
+	for (at = lblk; at < end; at += run.len) {
+		ret = map_find(&inode->map, (lblk_t)at, (uint32_t)(end - at),
+				&run);
+		if (ret < 0)
+			return ret;
+		if (run.type != MAP_WRITTEN)
+			break;
+	}
+	*ret_end = at;
+	return 0;
+}
+
+int convert_unwritten_extents(struct handle *h, struct inode *inode,
+		const struct converted *c)
+{
+	uint64_t done;
 	int ret;
 
 	for (;;) {
-		ret = map_convert(h, &inode->map, lblk, len);
+		ret = map_convert(h, &inode->map, c->lblk, c->len);
 		if (ret != -EAGAIN)
+			return ret;
+		/* What has been converted may be committed now: the size has
+		 * to cover it (I4). */
+		ret = converted_end(inode, c->lblk, (uint64_t)c->lblk + c->len,
+				&done);
+		if (ret < 0)
+			return ret;
+		raise_sizes(inode, min_u64(c->end, done << inode->file.blkbits),
+				c->grow);
+		ret = inode_dirty_datasync(h, inode);
+		if (ret < 0)
 			return ret;
 		ret = handle_restart(h,
 				map_credits_convert(&inode->map) +
@@ -33,19 +83,7 @@ int convert_unwritten_extents(struct handle *h, struct inode *inode,
 
 int handle_inode_extension(struct handle *h, struct inode *inode, uint64_t end)
 {
-	uint64_t isize;
-
-	mutex_lock(&inode->attr_lock);
-	isize = atomic_load(&inode->file.size);
-	if (end > isize) {
-		isize = end;
-		atomic_store_explicit(
-				&inode->file.size, isize, memory_order_release);
-	}
-	end = min_u64(end, isize);
-	if (end > inode->d.size)
-		inode->d.size = end;
-	mutex_unlock(&inode->attr_lock);
+	raise_sizes(inode, end, true);
 	return inode_dirty_datasync(h, inode);
 }
 
@@ -67,8 +105,11 @@ static int dio_write_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
 	struct inode *inode = container_of(f, struct inode, file);
 	bool unwritten = (flags & IOMAP_DIO_UNWRITTEN) != 0;
 	bool extends = write_extends(inode, pos + done);
-	uint64_t first = pos >> f->blkbits;
-	uint64_t last;
+	struct converted c = {
+		.lblk = (uint32_t)(pos >> f->blkbits),
+		.end = pos + done,
+		.grow = true,
+	};
 	struct handle *h;
 	int ret = 0;
 
@@ -77,14 +118,13 @@ static int dio_write_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
 	if (!unwritten && !extends)
 		return 0;
 
-	last = (pos + done - 1) >> f->blkbits;
+	c.len = (uint32_t)((pos + done - 1) >> f->blkbits) - c.lblk + 1;
 	err = handle_start(inode->it->journal,
 			map_credits_convert(&inode->map) + INODE_CREDITS, &h);
 	if (err < 0)
 		return err;
 	if (unwritten)
-		ret = convert_unwritten_extents(h, inode, (uint32_t)first,
-				(uint32_t)(last - first + 1));
+		ret = convert_unwritten_extents(h, inode, &c);
 	if (ret == 0 && extends)
 		ret = handle_inode_extension(h, inode, pos + done);
 	return handle_finish(h, ret);

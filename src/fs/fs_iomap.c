@@ -435,7 +435,12 @@ static int writeback_commit(struct inode *inode, const struct map_run *run,
 	if (run->is_new)
 		ret = writeback_insert(h, inode, run, ret_ours);
 	else if (unwritten)
-		ret = convert_unwritten_extents(h, inode, run->lblk, run->len);
+		ret = convert_unwritten_extents(h, inode,
+				&(struct converted){
+						.lblk = run->lblk,
+						.len = run->len,
+						.end = end,
+				});
 	if (ret == 0) {
 		writeback_raise_dsize(inode, end);
 		ret = inode_dirty_datasync(h, inode);

@@ -89,10 +89,16 @@ int zero_eof_tail(struct inode *inode, uint64_t pos);
 /* ---- extend.c ---- */
 
 extern const struct iomap_dio_ops dio_write_ops;
+/* A range whose data is on the device. */
+struct converted {
+	uint32_t lblk, len;
+	uint64_t end; /* of its valid bytes */
+	bool grow;    /* isize may be raised to that, else only dsize */
+};
 /* Turn the unwritten blocks of the range into written ones, in @h, which may be
- * restarted between pieces. */
+ * restarted between pieces; then the sizes cover what has been done. */
 int convert_unwritten_extents(struct handle *h, struct inode *inode,
-		uint32_t lblk, uint32_t len);
+		const struct converted *c);
 /* isize := max(isize, end), dsize := max(dsize, min(end, isize)), in @h. */
 int handle_inode_extension(struct handle *h, struct inode *inode, uint64_t end);
 /* A failed or short extending write mapped blocks up to byte @mapped_end: free
