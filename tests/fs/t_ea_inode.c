@@ -17,7 +17,8 @@ static int teardown(void **state)
 
 /* Values of all sizes, shared ones, on all kinds of inodes. */
 static const char attrs[] =
-		"v() { head -c $1 /dev/urandom | base64 -w0 | head -c $1; }\n"
+		"v() { head -c $1 /dev/urandom | base64 -w0 | tr 0 o | "
+		"head -c $1; } # 0s and 0x would be encodings\n"
 		"for n in 1 50 100 1000 2000 3000 4000 5000 20000 65536; do"
 		"  echo $n >f$n; setfattr -n user.v -v \"$(v $n)\" f$n; done\n"
 		"echo many >m; for i in $(seq 12); do"
