@@ -25,7 +25,8 @@
  *               (alloc_is_system()); an attempt is -EUCLEAN, logged.
  *          (A4) claimed + reserved + allocated + root reserve never exceed the
  *               file system; root's reserve (s_r_blocks_count) is for
- *               ALLOC_F_ROOT only.
+ *               ALLOC_F_SUPER, but a part (2 % of the blocks at most) for
+ *               ALLOC_F_ROOT only: nodes that what is promised needs.
  *          (A5) A group is loaded when it is first used, never at mount. The
  *               group descriptors are read lazily as well.
  *
@@ -62,6 +63,7 @@ struct alloc_run {
 #define ALLOC_F_EXACT      0x08u /* all of len in one run, or -ENOSPC */
 #define ALLOC_F_NOPREALLOC 0x10u /* small file or closing: no preallocation */
 #define ALLOC_F_LOW32      0x20u /* below 2^32: indirect-mapped files */
+#define ALLOC_F_SUPER      0x40u /* for the superuser: into root's reserve */
 
 /* What is wanted. A run of 1..len blocks near goal is returned. */
 struct alloc_req {

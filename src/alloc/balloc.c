@@ -66,9 +66,17 @@ static void space_return(struct alloc *a, uint64_t n)
 	atomic_fetch_add(&a->avail, (int64_t)n);
 }
 
+/* Blocks of root's reserve that even the superuser's data leaves alone. */
+#define SPACE_PROMISED 4096u
+
 static uint64_t space_kept(const struct alloc *a, uint32_t flags)
 {
-	return (flags & ALLOC_F_ROOT) != 0 ? 0 : a->root_blocks;
+	if ((flags & ALLOC_F_ROOT) != 0)
+		return 0;
+	if ((flags & ALLOC_F_SUPER) != 0)
+		return min_u64(a->root_blocks,
+				min_u64(a->geo->blocks / 50, SPACE_PROMISED));
+	return a->root_blocks;
 }
 
 int alloc_claim(struct alloc *a, uint64_t n, uint32_t flags)

@@ -32,6 +32,12 @@ bool cred_is_super(const struct uext4_cred *cred)
 	return !cred || (cred->flags & UEXT4_CRED_SUPER);
 }
 
+void inode_spend_as(struct inode *inode, bool is_super)
+{
+	atomic_store_explicit(
+			&inode->map.for_super, is_super, memory_order_relaxed);
+}
+
 bool cred_in_group(const struct uext4_cred *cred, uint32_t gid)
 {
 	uint32_t i;

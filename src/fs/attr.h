@@ -24,6 +24,9 @@ struct uext4_setattr;
 #define MAY_READ  4u
 
 bool cred_is_super(const struct uext4_cred *cred);
+/* Blocks for @inode are allocated on behalf of the superuser, who may use root's
+ * reserve, or not. A hint: who comes last is believed. */
+void inode_spend_as(struct inode *inode, bool is_super);
 bool cred_in_group(const struct uext4_cred *cred, uint32_t gid);
 bool cred_owns(const struct uext4_cred *cred, struct inode *inode);
 /* 0, -EACCES, or -EPERM for a write to an immutable inode. */

@@ -305,6 +305,7 @@ int uext4_fallocate(struct uext4_file *file, unsigned mode, uint64_t pos,
 	if (ret < 0)
 		return ret;
 
+	inode_spend_as(inode, file->is_super);
 	rwsem_write_lock(&inode->rwsem);
 	ret = falloc_locked(file, mode, pos, len);
 	rwsem_write_unlock(&inode->rwsem);

@@ -292,6 +292,7 @@ ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
 	ret = fs_may_write(file->fs); /* W1 */
 	if (ret < 0)
 		return ret;
+	inode_spend_as(file->inode, file->is_super);
 	if (file->flags & UEXT4_O_DIRECT)
 		done = dio_write_iter(file, pos, it, rwf, &synced);
 	else

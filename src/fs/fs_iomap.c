@@ -221,7 +221,8 @@ static int iomap_claim(struct iomap_file *f, uint32_t nblk)
 	more = map_nodes_worst(&inode->map,
 			inode->claim_data + inode->claim_flight + nblk);
 	more = max_of(more - inode->claim_nodes, INT64_C(0));
-	ret = alloc_claim(inode->it->alloc, nblk + (uint64_t)more, 0);
+	ret = alloc_claim(inode->it->alloc, nblk + (uint64_t)more,
+			map_super_flag(&inode->map));
 	if (ret == 0) {
 		inode->claim_data += nblk;
 		inode->claim_nodes += more;

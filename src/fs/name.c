@@ -86,6 +86,7 @@ int name_lookup_locked(struct inode *dir, const char *name, size_t len,
 
 int name_may_create(struct inode *dir, const struct uext4_cred *cred)
 {
+	inode_spend_as(dir, cred_is_super(cred));
 	return inode_permission(dir, MAY_WRITE | MAY_EXEC, cred);
 }
 

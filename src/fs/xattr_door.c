@@ -244,6 +244,7 @@ static int set_locked(struct inode *inode, const struct set_req *r)
 		return ret;
 	if (index_is_acl(r->index) && inode_is_symlink(inode))
 		return -EOPNOTSUPP;
+	inode_spend_as(inode, cred_is_super(r->cred));
 	ret = handle_start(inode->it->journal,
 			XATTR_CREDITS + 2 * INODE_CREDITS, &h);
 	if (ret < 0)

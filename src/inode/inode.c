@@ -613,6 +613,7 @@ int inode_new(struct handle *h, struct inode *dir,
 		return -ENOMEM;
 	}
 	inode_fill_new(inode, spec);
+	atomic_store(&inode->map.for_super, atomic_load(&dir->map.for_super));
 	mutex_lock(&it->lock);
 	assert(!hmap_find(&it->inodes, inum));
 	hmap_insert(&it->inodes, &inode->node, inum);

@@ -301,7 +301,8 @@ static int xattr_block_new(struct handle *h, struct inode *inode,
 	struct alloc_req req = {
 		.goal = alloc_goal_for_inode(it->alloc, inode->inum),
 		.len = 1,
-		.flags = ALLOC_F_METADATA | ALLOC_F_NOPREALLOC,
+		.flags = ALLOC_F_METADATA | ALLOC_F_NOPREALLOC |
+				map_super_flag(&inode->map),
 	};
 	struct alloc_run run;
 	struct buf *b;

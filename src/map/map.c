@@ -35,6 +35,7 @@ void mapping_init(struct mapping *m)
 	m->es = NULL;
 	atomic_init(&m->seq, 0);
 	atomic_init(&m->nodes_claimed, 0);
+	atomic_init(&m->for_super, false);
 	atomic_init(&m->depth, 0);
 	map_note_depth(m);
 }
@@ -207,10 +208,17 @@ static void map_forget_locked(struct mapping *m, lblk_t lblk, uint64_t end)
 		es_remove(m->es, lblk, end);
 }
 
-/* ALLOC_F_* for node blocks. */
-static uint32_t map_node_flags(uint32_t flags)
+uint32_t map_super_flag(struct mapping *m)
 {
-	return (flags & MAP_F_ROOT ? ALLOC_F_ROOT : 0) |
+	return atomic_load_explicit(&m->for_super, memory_order_relaxed)
+			? ALLOC_F_SUPER
+			: 0;
+}
+
+/* ALLOC_F_* for node blocks. */
+static uint32_t map_node_flags(struct mapping *m, uint32_t flags)
+{
+	return (flags & MAP_F_ROOT ? ALLOC_F_ROOT : map_super_flag(m)) |
 			(flags & MAP_F_CLAIMED ? ALLOC_F_CLAIMED : 0);
 }
 
@@ -237,7 +245,7 @@ static struct alloc_req map_alloc_req(
 	struct alloc_req req = {
 		.goal = map_goal_locked(m, lblk),
 		.len = len,
-		.flags = flags & MAP_F_ROOT ? ALLOC_F_ROOT : 0,
+		.flags = flags & MAP_F_ROOT ? ALLOC_F_ROOT : map_super_flag(m),
 		.lblk = lblk,
 	};
 
@@ -268,7 +276,7 @@ static int map_fill_extents(struct handle *h, struct mapping *m,
 		return ret;
 	new.pblk = run.pblk;
 	new.len = run.len;
-	ret = ext_insert(h, m, &new, map_node_flags(flags));
+	ret = ext_insert(h, m, &new, map_node_flags(m, flags));
 	if (ret < 0) {
 		(void)alloc_free(h, m->alloc, run,
 				m->is_metadata ? ALLOC_F_METADATA : 0);
@@ -295,7 +303,7 @@ static int map_fill_locked(struct handle *h, struct mapping *m, lblk_t lblk,
 	if (m->is_extents)
 		ret = map_fill_extents(h, m, &req, flags, &run);
 	else
-		ret = ind_alloc(h, m, lblk, len, &req, map_node_flags(flags),
+		ret = ind_alloc(h, m, lblk, len, &req, map_node_flags(m, flags),
 				&run);
 	if (ret < 0) {
 		map_forget_locked(m, lblk, (uint64_t)lblk + len);
@@ -362,9 +370,9 @@ int map_insert(struct handle *h, struct mapping *m, lblk_t lblk, pblk_t pblk,
 
 	rwsem_write_lock(&m->lock);
 	if (m->is_extents)
-		ret = ext_insert(h, m, &run, map_node_flags(flags));
+		ret = ext_insert(h, m, &run, map_node_flags(m, flags));
 	else
-		ret = ind_insert(h, m, &run, map_node_flags(flags));
+		ret = ind_insert(h, m, &run, map_node_flags(m, flags));
 	if (ret == 0) {
 		if (m->is_extents)
 			m->blocks += len; /* ind_insert() has counted */

@@ -85,6 +85,7 @@ struct mapping {
 	struct es_tree *es;   /* [lock]; NULL until first used */
 	_Atomic uint64_t seq; /* grows with every change: validity cookie */
 	_Atomic uint32_t depth; /* of the extent tree: for the credits */
+	_Atomic bool for_super; /* who writes now may use root's reserve */
 	_Atomic uint64_t nodes_claimed; /* node blocks taken from the inode's
 					 * claims so far: see MAP_F_CLAIMED */
 };
@@ -167,6 +168,8 @@ int map_next(struct mapping *m, lblk_t lblk, struct map_run *ret_run);
 int map_walk(struct mapping *m,
 		int (*fn)(void *ctx, pblk_t pblk, uint32_t len, bool is_node),
 		void *ctx);
+/* ALLOC_F_SUPER or 0: for claims, and blocks that are not in the tree. */
+uint32_t map_super_flag(struct mapping *m);
 /* Forget what is remembered (not the preallocation): root was replaced. */
 void mapping_reset(struct mapping *m);
 /* Is any of the run no block that a file may own (M1)? */

@@ -37,6 +37,7 @@ void space_zero_range(struct env *e);
 void space_block_maps(struct env *e);
 void space_seek_fiemap(struct env *e);
 void space_full(struct env *e);
+void space_reserve(struct env *e);
 void space_no_inodes(struct env *e);
 void space_statfs(struct env *e);
 /* cases_attr.c */

@@ -250,6 +250,24 @@ static uint64_t fill_up(struct uext4_file *f)
 	return pos;
 }
 
+/* Directories, until there is no block: soon, and nothing is left behind. */
+static void expect_no_room(struct env *e)
+{
+	char path[32];
+	int ret = 0, i;
+
+	for (i = 0; ret == 0 && i < 40; i++) {
+		(void)snprintf(path, sizeof(path), "/no%d", i);
+		ret = env_mkdir(e, path, 0755);
+	}
+	assert_int_equal(ret, -ENOSPC);
+	assert_int_equal(env_exists(e, path), -ENOENT);
+	while (--i > 0) {
+		(void)snprintf(path, sizeof(path), "/no%d", i - 1);
+		assert_int_equal(env_rmdir(e, path), 0);
+	}
+}
+
 void space_full(struct env *e)
 {
 	static const struct uext4_cred user = { .uid = 1000, .gid = 1000 };
@@ -291,9 +309,7 @@ void space_full(struct env *e)
 		}
 		free(long_target);
 		assert_int_equal(ret, -ENOSPC);
-		ret = env_mkdir(e, "/d/no", 0755);
-		assert_int_equal(ret, -ENOSPC);
-		assert_int_equal(env_exists(e, "/d/no"), -ENOENT);
+		expect_no_room(e);
 		env_remount(e);
 		for (int i = 0; i < 3000; i++) {
 			char path[32];
@@ -312,6 +328,49 @@ void space_full(struct env *e)
 	assert_int_equal(env_unlink(e, "/d/u"), 0);
 	assert_int_equal(env_rmdir(e, "/d"), 0);
 	assert_int_equal(env_free_blocks(e), free0);
+}
+
+/* A user stops at root's reserve; the superuser uses it, but for what is kept
+ * for the nodes that promised blocks need (2 %, as in the kernel). */
+void space_reserve(struct env *e)
+{
+	static const struct uext4_cred user = { .uid = 1000, .gid = 1000 };
+	struct uext4_statfs st;
+	struct uext4_info info;
+	struct uext4_file *f;
+	uint64_t kept;
+
+	assert_int_equal(uext4_info(e->fs, &info), 0);
+	kept = info.blocks / 50;
+	assert_true(info.reserved_blocks > 2 * kept);
+	assert_int_equal(env_create(e, "/u", 0666), 0);
+	assert_int_equal(uext4_open(e->fs, NULL, "/u", UEXT4_O_RDWR, 0, &user,
+					 &f),
+			0);
+	(void)fill_up(f);
+	env_close(f);
+	assert_int_equal(uext4_sync(e->fs), 0);
+	assert_int_equal(uext4_statfs(e->fs, &st), 0);
+	assert_true(st.free_blocks >= info.reserved_blocks);
+	assert_true(st.avail_blocks <= 16);
+
+	f = fresh(e, "/r", UEXT4_O_DIRECT);
+	env_fill(f, 0, 8 * 4096, 'd');
+	env_close(f);
+	f = fresh(e, "/r", UEXT4_O_APPEND);
+	(void)fill_up(f);
+	assert_int_equal(uext4_fsync(f), 0);
+	env_close(f);
+	assert_int_equal(uext4_statfs(e->fs, &st), 0);
+	assert_true(st.free_blocks >= kept / 2);
+	assert_true(st.free_blocks <= kept + 16);
+	expect_no_room(e);
+	/* overwriting and cutting need no new block */
+	f = env_open(e, "/u", UEXT4_O_RDWR | UEXT4_O_DIRECT);
+	env_fill(f, 4096, 4096, 'o');
+	env_close(f);
+	assert_int_equal(env_unlink(e, "/r"), 0);
+	assert_int_equal(env_mkdir(e, "/yes", 0755), 0);
 }
 
 void space_no_inodes(struct env *e)

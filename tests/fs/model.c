@@ -28,5 +28,5 @@ uint32_t model_ops(void)
 {
 	const char *s = getenv("UEXT4_MODEL_OPS");
 
-	return s ? (uint32_t)strtoul(s, NULL, 0) : 3500;
+	return s ? (uint32_t)strtoul(s, NULL, 0) : 5000;
 }

@@ -43,6 +43,7 @@ static const struct env_case cases[] = {
 			.need = ENV_EXTENT },
 	CASE(space, seek_fiemap),
 	{ .name = "space/full", .body = space_full, .size = "16M" },
+	{ .name = "space/reserve", .body = space_reserve, .size = "16M" },
 	{ .name = "space/no_inodes", .body = space_no_inodes, .size = "8M" },
 	CASE(space, statfs),
 	CASE(attr, modes_times),
