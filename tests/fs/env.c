@@ -163,6 +163,8 @@ int env_try_mount(struct env *e, const struct uext4_mount_opts *opts)
 
 	if (opts)
 		o = *opts;
+	if (getenv("UEXT4_TEST_DIRECT"))
+		o.flags |= UEXT4_MNT_DIRECT;
 	o.size = sizeof(o);
 	o.flags |= e->flags;
 	o.log = env_log;

@@ -12,7 +12,7 @@
  * reader, mounts again read-only and looks once more: three equal trees.
  *
  * Images stand in $UEXT4_TEST_DIR, else /dev/shm, else $TMPDIR, else /tmp.
- * UEXT4_KEEP=1 leaves them there.
+ * UEXT4_KEEP=1 leaves them there, UEXT4_TEST_DIRECT=1 opens them with O_DIRECT.
  */
 #ifndef UEXT4_TESTS_FS_ENV_H
 #define UEXT4_TESTS_FS_ENV_H
