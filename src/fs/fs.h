@@ -110,8 +110,6 @@ void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 		unsigned line);
 /* Under UEXT4_MNT_SYNC, or for a sync inode: wait until @tid is durable. */
 int fs_sync_tid(struct uext4_fs *fs, const struct inode *inode, txid_t tid);
-/* Credits of the longest common handle, cut to what the journal can hold. */
-uint32_t fs_credits(struct uext4_fs *fs, uint32_t want);
 
 /* flush.c */
 int fs_flusher_start(struct uext4_fs *fs);

@@ -2,14 +2,16 @@
 /*
  * Paths: one name after the other, symlinks put in front of what is left.
  *
- * Rules    (PA1) At most 40 symlinks in one walk (-ELOOP), at most 4096 bytes of
- *                path at any moment (-ENAMETOOLONG), as Linux has it.
+ * Rules    (PA1) At most 40 symlinks in one walk (-ELOOP). The caller's path is
+ *                shorter than 4096 bytes (-ENAMETOOLONG), and so is each
+ *                target; what they add up to is bounded by both, as in Linux.
  *          (PA2) ".." of the root is the root.
  *          (PA3) A path that ends in a slash names a directory; "" names
  *                nothing (-ENOENT).
  *
  * Locks    One directory at a time, shared; none is held between two names.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "disk/geo.h"
@@ -20,14 +22,18 @@
 
 #define PATH_SYMLINKS_MAX 40
 
-/* What is left to walk stands at the end of buf. */
+/* What is left to walk stands at the end of buf, which is small until symlinks
+ * make it too long. */
 struct walk {
 	struct uext4_fs *fs;
 	const struct uext4_cred *cred;
 	struct inode *at; /* held */
 	int symlinks;
 	size_t start; /* of the rest in buf */
-	char buf[UEXT4_PATH_MAX + 1];
+	size_t cap;   /* of buf */
+	char *buf;
+	char *heap; /* NULL, or buf */
+	char small[UEXT4_PATH_MAX + 1];
 };
 
 static const char *walk_rest(const struct walk *w)
@@ -41,13 +47,36 @@ static void walk_skip_slashes(struct walk *w)
 		w->start++;
 }
 
+/* Room for @more bytes before the rest, and some to spare. */
+static int walk_grow(struct walk *w, size_t more)
+{
+	size_t left = w->cap - w->start;
+	size_t cap = w->cap + more + (size_t)4 * UEXT4_PATH_MAX;
+	char *buf;
+
+	buf = malloc(cap);
+	if (!buf)
+		return -ENOMEM;
+	memcpy(buf + cap - left, walk_rest(w), left);
+	free(w->heap);
+	w->heap = buf;
+	w->buf = buf;
+	w->start = cap - left;
+	w->cap = cap;
+	return 0;
+}
+
 /* Put @text and, if something is left, a slash before the rest. */
 static int walk_push(struct walk *w, const char *text, size_t len)
 {
 	size_t need = len + (*walk_rest(w) != '\0');
+	int ret;
 
-	if (need > w->start)
-		return -ENAMETOOLONG;
+	if (need > w->start) {
+		ret = walk_grow(w, need);
+		if (ret < 0)
+			return ret;
+	}
 	if (*walk_rest(w) != '\0')
 		w->buf[--w->start] = '/';
 	w->start -= len;
@@ -77,6 +106,8 @@ static int walk_start(struct walk *w, struct inode *at, const char *path)
 		return -ENOENT;
 	if (len >= UEXT4_PATH_MAX)
 		return -ENAMETOOLONG;
+	w->buf = w->small;
+	w->cap = sizeof(w->small);
 	w->start = UEXT4_PATH_MAX;
 	w->buf[UEXT4_PATH_MAX] = '\0';
 	ret = walk_push(w, path, len);
@@ -213,6 +244,7 @@ int path_resolve(struct uext4_fs *fs, struct inode *at, const char *path,
 	ret = walk_start(&w, at, path);
 	if (ret == 0)
 		ret = walk_run(&w, follow, NULL, NULL);
+	free(w.heap);
 	if (ret < 0) {
 		inode_put(w.at);
 		return ret;
@@ -231,6 +263,7 @@ int path_resolve_parent(struct uext4_fs *fs, struct inode *at, const char *path,
 	ret = walk_start(&w, at, path);
 	if (ret == 0)
 		ret = walk_run(&w, true, name, ret_slash);
+	free(w.heap);
 	if (ret < 0) {
 		inode_put(w.at);
 		return ret;
