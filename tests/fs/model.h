@@ -32,7 +32,8 @@ static inline uint32_t model_below(struct model_rng *r, uint32_t n)
 	return (uint32_t)(model_next(r) % n);
 }
 
-/* The seed of this run (printed), and how many operations. */
+/* The seed of a case (printed) and how many operations. UEXT4_SEED=N replays,
+ * UEXT4_SEED=random takes another walk. */
 uint64_t model_seed(const char *what, const struct env *e);
 uint32_t model_ops(void);
 

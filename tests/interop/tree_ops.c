@@ -325,6 +325,19 @@ static int posix_rmdir(void *ctx, const char *path)
 	return result(rmdir(at(ctx, path, &w)));
 }
 
+/* Why @path could not be opened. A device on a mount without devices is
+ * -EACCES to the kernel; the library opens no device anywhere: -ENXIO. */
+static int open_error(const char *path)
+{
+	int err = -errno;
+	struct stat st;
+
+	if (err == -EACCES && stat(path, &st) == 0 &&
+			(S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)))
+		return -ENXIO;
+	return err;
+}
+
 static int posix_write(void *ctx, const char *path, uint64_t pos,
 		const void *buf, size_t len, bool sync)
 {
@@ -335,7 +348,7 @@ static int posix_write(void *ctx, const char *path, uint64_t pos,
 	int ret;
 
 	if (fd < 0)
-		return -errno;
+		return open_error(at(ctx, path, &w));
 	n = pwrite(fd, buf, len, (off_t)pos);
 	ret = n < 0 ? -errno : (size_t)n == len ? 0 : -EIO;
 	if (ret == 0 && sync)
@@ -364,7 +377,7 @@ static int posix_fallocate_(void *ctx, const char *path, unsigned mode,
 	int ret;
 
 	if (fd < 0)
-		return -errno;
+		return open_error(at(ctx, path, &w));
 	ret = mode & ~FALLOC_KNOWN
 			? -EOPNOTSUPP
 			: result(fallocate(fd, kmode, (off_t)pos, (off_t)len));
