@@ -347,10 +347,10 @@ UEXT4_API struct uext4_node *uext4_file_node(struct uext4_file *file);
 #define UEXT4_RW_NOWAIT 0x4u /* as RWF_NOWAIT */
 #define UEXT4_RW_APPEND 0x8u /* as RWF_APPEND */
 
-/* Bytes done. With UEXT4_O_DIRECT position and length obey
- * uext4_dio_align(), else -EINVAL; memory that does not is copied. Where direct I/O is not possible (holes of
- * indirect files, inline data) it is done through the cache and written
- * through before return. */
+/* Bytes done. With UEXT4_O_DIRECT position and length obey uext4_dio_align(),
+ * else -EINVAL; memory that does not is copied. Where direct I/O is not
+ * possible (holes of indirect files, inline data) it is done through the cache
+ * and written through before return. */
 UEXT4_API ssize_t uext4_pread(
 		struct uext4_file *file, void *buf, size_t len, uint64_t pos);
 UEXT4_API ssize_t uext4_pwrite(struct uext4_file *file, const void *buf,
