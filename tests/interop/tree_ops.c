@@ -325,17 +325,16 @@ static int posix_rmdir(void *ctx, const char *path)
 	return result(rmdir(at(ctx, path, &w)));
 }
 
-/* Why @path could not be opened. A device on a mount without devices, and a
- * pipe in a sticky directory of others (fs.protected_fifos), are -EACCES to the
- * kernel; the library opens neither anywhere: -ENXIO. */
+/* Why @path could not be opened. A device on a mount without devices, and
+ * whatever is no file in a sticky directory of others, are -EACCES to Linux's
+ * VFS; the library opens neither anywhere: -ENXIO. */
 static int open_error(const char *path)
 {
 	int err = -errno;
 	struct stat st;
 
-	if (err == -EACCES && stat(path, &st) == 0 &&
-			(S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ||
-					S_ISFIFO(st.st_mode)))
+	if (err == -EACCES && stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+			!S_ISDIR(st.st_mode))
 		return -ENXIO;
 	return err;
 }
