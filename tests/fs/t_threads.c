@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "env.h"
+#include "fs/fs.h"
 
 #define THREADS 4
 #define NAMES   6
@@ -240,6 +242,18 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* Idle inodes leave memory while others look for them. */
+static void *evict(void *arg)
+{
+	struct worker *w = arg;
+
+	while (time(NULL) < w->end && !atomic_load(&failed)) {
+		itable_shrink(&env.fs->it, 0);
+		usleep(500);
+	}
+	return NULL;
+}
+
 static void run(const char *profile, unsigned seconds, uint64_t seed)
 {
 	struct uext4_mount_opts o = {
@@ -248,6 +262,7 @@ static void run(const char *profile, unsigned seconds, uint64_t seed)
 		.commit_interval = 1,
 	};
 	struct worker w[THREADS];
+	pthread_t evictor;
 
 	env_image(&env, env_profile_find(profile), NULL);
 	assert_int_equal(env_try_mount(&env, &o), 0);
@@ -267,6 +282,8 @@ static void run(const char *profile, unsigned seconds, uint64_t seed)
 				pthread_create(&w[i].thread, NULL, work, &w[i]),
 				0);
 	}
+	assert_int_equal(pthread_create(&evictor, NULL, evict, &w[0]), 0);
+	pthread_join(evictor, NULL);
 	for (int i = 0; i < THREADS; i++) {
 		pthread_join(w[i].thread, NULL);
 		free(w[i].buf);
