@@ -373,8 +373,8 @@ int cli_getopt(struct cli *c, int argc, char **argv, const char *opts)
 	opterr = 0;
 	do {
 		/* one thread parses the command line */
-		opt = getopt(argc, argv,
-				all); /* NOLINT(concurrency-mt-unsafe) */
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+		opt = getopt(argc, argv, all);
 		c->quiet = c->quiet || opt == 'q';
 	} while (opt == 'q');
 	if (opt != '?' && opt != ':')
