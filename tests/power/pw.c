@@ -14,10 +14,12 @@
 
 #include <cmocka.h>
 
+#include "alloc/alloc.h"
 #include "base/hmap.h"
 #include "bdev/bdev_emu.h"
+#include "cache/buf.h"
 #include "fs/fs.h"
-#include "journal/journal.h"
+#include "journal/txn.h"
 #include "power/pw_int.h"
 
 const struct pw_profile pw_profiles[] = {
@@ -160,19 +162,80 @@ struct uext4_mount_opts pw_opts(struct pw *pw)
 	return o;
 }
 
-/* Another thread's commit, at the moment when a piece of file data has been
- * submitted and is not there yet. */
-static void commit_gate(void *ctx, const struct bdev_io *io)
+/* What another thread could do at the worst moment: commit when a piece of file
+ * data has been submitted and is not there yet; change metadata while a commit
+ * writes it to the log. */
+static void gate(void *ctx, const struct bdev_io *io)
 {
+	void (*at_commit)(struct pw * pw);
 	struct pw *pw = ctx;
+	enum bdev_tag tag = bdev_tag_kind(io->tag);
 
-	if (pw->in_gate || !pw->fs || !pw->fs->journal ||
-			io->op != BDEV_WRITE ||
-			bdev_tag_kind(io->tag) != BDEV_TAG_DATA)
+	if (pw->in_gate || !pw->fs || !pw->fs->journal || io->op != BDEV_WRITE)
 		return;
 	pw->in_gate = true;
-	assert_int_equal(journal_sync(pw->fs->journal), 0);
+	if (tag == BDEV_TAG_DATA && pw->setup.commit_at_data)
+		assert_int_equal(journal_sync(pw->fs->journal), 0);
+	at_commit = pw->at_commit;
+	if (tag == BDEV_TAG_J_DESC && at_commit) {
+		pw->at_commit = NULL;
+		at_commit(pw);
+	}
 	pw->in_gate = false;
+}
+
+void pw_sync_while(struct pw *pw, void (*fn)(struct pw *pw))
+{
+	uint32_t before = pw->nops;
+
+	pw_op(pw);
+	pw->at_commit = fn;
+	assert_int_equal(uext4_sync(pw->fs), 0);
+	assert_null(pw->at_commit); /* there was something to commit */
+	pw_end(pw);
+	pw->acks[before] = 1;
+	bdev_emu_mark(pw->dev, EMU_MARK_ACK_DURABLE, before, 0);
+}
+
+/* One more member for the running transaction; false: it is full. */
+static bool crowd_one(struct pw *pw, uint32_t inum, uint32_t room)
+{
+	struct journal *j = pw->fs->journal;
+	struct handle *h;
+	struct buf *b;
+	uint32_t off;
+	pblk_t pblk;
+	int ret;
+
+	ret = handle_start_nowait(j, room + 1, &h);
+	if (ret == -EAGAIN)
+		return false;
+	assert_int_equal(ret, 0);
+	assert_int_equal(ialloc_locate(pw->fs->alloc, inum, &pblk, &off), 0);
+	assert_int_equal(buf_read(pw->fs->cache, pblk, &b), 0);
+	buf_lock(b);
+	assert_int_equal(handle_get_write(h, b), 0);
+	assert_int_equal(handle_dirty(h, b), 0);
+	buf_unlock(b);
+	buf_put(b);
+	assert_int_equal(handle_stop(h), 0);
+	return true;
+}
+
+void pw_crowd(struct pw *pw, uint32_t room)
+{
+	const struct geo *geo = &pw->fs->geo;
+	uint32_t step = geo->block_size / geo->inode_size;
+	struct handle *h;
+	uint32_t i;
+
+	/* All waiting for space in the log is done here. */
+	assert_int_equal(handle_start(pw->fs->journal, 1, &h), 0);
+	assert_int_equal(handle_stop(h), 0);
+	for (i = 1; i <= geo->inodes; i += step) {
+		if (!crowd_one(pw, i, room))
+			break;
+	}
 }
 
 static void mount_it(struct pw *pw)
@@ -294,8 +357,7 @@ bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
 		return false;
 	}
 	assert_int_equal(bdev_emu_open(pw->start, NULL, &pw->dev), 0);
-	if (pw->setup.commit_at_data)
-		bdev_emu_set_gate(pw->dev, commit_gate, pw);
+	bdev_emu_set_gate(pw->dev, gate, pw);
 	assert_int_equal(bdev_emu_record(pw->dev), 0);
 	mount_it(pw);
 	snapshot(pw);
@@ -400,8 +462,7 @@ void pw_crash(struct pw *pw, uint64_t seed, uint64_t max_states)
 	forget(pw);
 	assert_int_equal(bdev_emu_open(left, NULL, &pw->dev), 0);
 	emu_img_free(left);
-	if (pw->setup.commit_at_data)
-		bdev_emu_set_gate(pw->dev, commit_gate, pw);
+	bdev_emu_set_gate(pw->dev, gate, pw);
 	assert_int_equal(bdev_emu_record(pw->dev), 0);
 	mount_it(pw);
 	snapshot(pw);

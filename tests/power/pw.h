@@ -61,6 +61,8 @@ struct pw_setup {
 	/* Commit the running transaction while each piece of file data is on
 	 * its way: the worst moment that another thread could choose. */
 	bool commit_at_data;
+	/* Explore every recovery, and all of each (a small workload only). */
+	bool all_recoveries;
 	/* Called with the fresh image as a file, before canaries are filled in;
 	 * false: the tools for it are missing. */
 	bool (*prepare)(const char *path);
@@ -99,6 +101,7 @@ struct pw {
 	struct bdev *dev;
 	struct uext4_fs *fs;
 	bool in_gate;
+	void (*at_commit)(struct pw *pw); /* see pw_sync_while() */
 	uint32_t nops; /* operations done; the one in progress has this number */
 	char *trees[PW_OPS_MAX];   /* [i] after operation i; [0] at the start */
 	uint32_t acks[PW_OPS_MAX]; /* ino + 1 if operation i acked, else 0 */
@@ -121,6 +124,12 @@ void pw_ack(struct pw *pw, uint32_t ino);
 /* Keep @file open until the power is cut; then, or if there are enough of them
  * already, it is closed. */
 void pw_hold(struct pw *pw, struct uext4_file *file);
+/* Sync everything, and while the commit writes its blocks let @fn change the
+ * file system: an operation of its own, which is not promised by this sync. */
+void pw_sync_while(struct pw *pw, void (*fn)(struct pw *pw));
+/* Fill the running transaction until it has room for @room more blocks, with
+ * blocks of the inode table that do not change. Not all of it may fit. */
+void pw_crowd(struct pw *pw, uint32_t room);
 /* Everything so far is the starting state: a clean base, a new log. */
 void pw_restart(struct pw *pw);
 /* Unmount and mount, both part of what is cut: an operation of its own. */

@@ -413,14 +413,28 @@ static int judge_again(struct judged *j, struct bdev *dev)
 	return ret;
 }
 
-static int judge_super(struct judged *j)
+/* What can be said before recovery: the superblock is whole, and if it says
+ * "clean" it is right. */
+static int judge_raw(struct judged *j)
 {
 	uint8_t raw[DSUPER_SIZE];
+	struct emu_img *img;
+	struct dsuper sb;
+	int ret;
 
 	emu_img_read(explore_state_image(j->st), DSUPER_OFF, raw, sizeof(raw));
-	return dsuper_csum_verify(raw) < 0
-			? judge_fail(j, "the superblock is torn")
-			: 0;
+	if (dsuper_csum_verify(raw) < 0)
+		return judge_fail(j, "the superblock is torn");
+	dsuper_decode(raw, &sb);
+	if (!(sb.state & DSUPER_STATE_VALID) ||
+			(sb.feature_incompat & FI_RECOVER))
+		return 0;
+	ret = emu_img_fork(explore_state_image(j->st), &img);
+	if (ret < 0)
+		return judge_fail(j, "no memory");
+	ret = judge_checker(j, img, j->repair ? 0 : CHECK_F_CANARY);
+	emu_img_free(img);
+	return ret;
 }
 
 /* ---- J6 ---- */
@@ -439,7 +453,8 @@ static int judge_e2fsck(struct judged *j, struct emu_img *after)
 {
 	struct pw_sum *sum = &j->pw->sum;
 	bool is_new = pw_meta_is_new(&j->meta, after);
-	bool rest = state_number(j, 1) % E2FSCK_REST == 0;
+	unsigned rest_of = j->pw->setup.all_recoveries ? 2 : E2FSCK_REST;
+	bool rest = state_number(j, 1) % rest_of == 0;
 	double t = seconds();
 	int ret;
 
@@ -547,6 +562,8 @@ static bool wants_nested(const struct judged *j)
 
 	if (explore_state_rest(j->st))
 		return true;
+	if (j->pw->setup.all_recoveries && j->depth == 0)
+		return true;
 	if (j->depth >= NESTED_DEPTH || j->repair ||
 			j->pw->sum.nested >= j->pw->nested_max)
 		return false;
@@ -572,6 +589,10 @@ static int judge_nested(struct judged *j, const struct emu_img *base,
 
 	if (eo.max_states == 0)
 		eo.max_states = 1;
+	if (j->pw->setup.all_recoveries) {
+		eo.max_states = 0;
+		eo.sample = 1;
+	}
 	j->depth++;
 	ret = explore_run(base, log, &eo, judge_state, j, &rep);
 	j->depth--;
@@ -614,7 +635,7 @@ static int judge_image(struct judged *j)
 		return judge_fail(j, "no memory");
 	ret = bdev_emu_record(dev);
 	if (ret == 0)
-		ret = judge_super(j);
+		ret = judge_raw(j);
 	if (ret == 0)
 		ret = judge_recover(j, dev);
 	err = bdev_emu_take_log(dev, &base, &log);
@@ -641,18 +662,12 @@ static int judge_repaired(struct judged *j)
 	struct emu_img *img;
 	struct emu_img *sound;
 	struct bdev *dev;
-	uint8_t raw[DSUPER_SIZE];
-	struct dsuper sb;
 	int ret;
 
 	ret = emu_img_fork(explore_state_image(j->st), &img);
 	if (ret < 0)
 		return judge_fail(j, "no memory");
-	ret = judge_super(j);
-	emu_img_read(img, DSUPER_OFF, raw, sizeof(raw));
-	dsuper_decode(raw, &sb);
-	if (ret == 0 && (sb.state & DSUPER_STATE_VALID))
-		ret = judge_checker(j, img, 0);
+	ret = judge_raw(j);
 	if (ret == 0) {
 		ret = pw_fsck_repair(&j->fsck, img, &sound);
 		j->pw->sum.e2fsck++;
@@ -705,6 +720,7 @@ uint64_t pw_explore(struct pw *pw, const struct emu_img *base,
 		.random = 16,
 		.pair_max = 24,
 		.max_states = max_states,
+		.max_seconds = (double)pw_env("PW_SECONDS", 0),
 		.only = getenv("PW_ONLY"),
 	};
 	struct judged j = { .pw = pw, .repair = repair };

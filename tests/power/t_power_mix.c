@@ -2,7 +2,7 @@
 /*
  * Power cuts under random mixes of operations, seeds printed.
  *
- * usage: t_power_mix mixes|chains|plain FIRST-SEED COUNT
+ * usage: t_power_mix mixes|chains|plain FIRST-SEED COUNT [SECONDS]
  *
  * mixes   on a journal, cut once
  * chains  cut, recovered, used and cut again, three times: what one life of the
@@ -224,6 +224,7 @@ static void mix_op(struct mix *m)
 
 static unsigned long first_seed = 1;
 static unsigned long nseeds = 1;
+static unsigned long nseconds; /* 0: as long as it takes */
 static struct pw_sum total;
 static struct pw pw;
 
@@ -301,10 +302,14 @@ static void run_plain(unsigned long seed)
 
 static void run_all(void (*run)(unsigned long seed))
 {
+	time_t end = time(NULL) + (time_t)nseconds;
 	unsigned long seed;
 
-	for (seed = first_seed; seed < first_seed + nseeds; seed++)
+	for (seed = first_seed; seed < first_seed + nseeds; seed++) {
 		run(seed);
+		if (nseconds > 0 && time(NULL) >= end)
+			break;
+	}
 }
 
 static void random_mixes_survive_power_cuts(void **state)
@@ -340,6 +345,8 @@ int main(int argc, char **argv)
 		first_seed = strtoul(argv[2], NULL, 0);
 	if (argc > 3)
 		nseeds = strtoul(argv[3], NULL, 0);
+	if (argc > 4)
+		nseconds = strtoul(argv[4], NULL, 0);
 	ret = _cmocka_run_group_tests("power", &tests[which], 1, NULL, NULL);
 	pw_sum_print(&total);
 	return ret;

@@ -29,17 +29,22 @@ static const struct pw_profile tight[] = {
 	{ NULL, NULL, 0 },
 };
 
-/* Many inodes: transactions can be made to reach their largest size. */
-static const struct pw_profile roomy[] = {
-	{ "roomy-1k",
-			"-t ext4 -b 1024 -J size=1 -N 1024 -O "
-			"metadata_csum,64bit,orphan_file,^resize_inode",
+/* Many small groups, so that a truncate changes many bitmaps. */
+static const struct pw_profile crowded[] = {
+	{ "crowded-1k",
+			"-t ext4 -b 1024 -g 256 -J size=1 -N 1024 -O "
+			"metadata_csum,64bit,orphan_file,^resize_inode,"
+			"^flex_bg",
 			8 << 10 },
-	{ "roomy-nocsum",
-			"-t ext4 -b 1024 -J size=1 -N 1024 -O "
-			"^metadata_csum,uninit_bg,^64bit,^flex_bg",
+	{ "crowded-nocsum",
+			"-t ext4 -b 1024 -g 256 -J size=1 -N 1024 -O "
+			"^metadata_csum,uninit_bg,^64bit,^flex_bg,"
+			"^resize_inode",
 			8 << 10 },
-	{ "roomy-ext3", "-t ext3 -b 1024 -J size=1 -N 1024 -I 128", 8 << 10 },
+	{ "crowded-ext3",
+			"-t ext3 -b 1024 -g 256 -J size=1 -N 2048 -I 128 -O "
+			"^resize_inode",
+			8 << 10 },
 	{ NULL, NULL, 0 },
 };
 
@@ -224,67 +229,45 @@ static void full_disk(struct pw *pw)
 
 /* ---- large truncates ---- */
 
-/* Directories, so that the running transaction is nearly full. */
-static void fill_transaction(struct pw *pw, unsigned n)
+/* Blocks in many groups, some of them written. */
+static void take_groups(struct pw *pw)
 {
-	char path[32];
 	unsigned i;
 
-	for (i = 0; i < n; i++) {
-		snprintf(path, sizeof(path), "/fill/%u", i);
-		OPS(pw_mkdir(pw, path));
+	pw_write(pw, "/f", 0, 0, 4000, 1);
+	if (strstr(pw->name, "ext3")) {
+		pw_write(pw, "/f", 0, 0, 900 << 10, 50);
+		return;
 	}
-}
-
-static void empty_filling(struct pw *pw, unsigned n)
-{
-	char path[32];
-	unsigned i;
-
-	for (i = 0; i < n; i++) {
-		snprintf(path, sizeof(path), "/fill/%u", i);
-		OPS(pw_rmdir(pw, path));
-	}
-	SYNCED((void)0);
+	pw_falloc(pw, "/f", 0, 4096, 1500 << 10);
+	for (i = 1; i < 8; i++)
+		pw_write(pw, "/f", UEXT4_O_DIRECT, i * 200000 / 4096 * 4096,
+				4096, (int)i);
 }
 
 /*
- * A truncate that begins in a transaction without room for it, so that it ends
- * in another: between the two only the orphan set knows that there is more to
- * free. How much room there is changes from round to round.
+ * A truncate that begins in a transaction without room for all of it, so that
+ * it ends in another: between the two only the orphan set knows that there is
+ * more to free. How much room there is changes from round to round.
  */
 static void big_truncate(struct pw *pw)
 {
-	bool extents = !strstr(pw->name, "ext3");
-	unsigned nfill = extents ? 150 : 158;
 	unsigned round;
-	unsigned i;
 
-	pw_mkdir(pw, "/fill");
 	pw_create(pw, "/f");
 	pw_create(pw, "/g");
-	pw_write(pw, "/g", 0, 0, 3000, 99);
 	pw_restart(pw);
-	for (round = 0; round < 4; round++) {
-		/* One block in each 8 K; later in a tree of blocks too. */
-		pw_op(pw);
-		for (i = 0; i < 60; i++)
-			pw_write(pw, "/f", extents ? UEXT4_O_DIRECT : 0,
-					(uint64_t)i * 8192, 1024,
-					(int)(i + round));
-		pw_sync(pw);
-		pw_end(pw);
-		pw_ack(pw, 0);
-		fill_transaction(pw, nfill + round * 4);
-		if (round % 2 == 0)
+	for (round = 0; round < 6; round++) {
+		SYNCED(take_groups(pw));
+		pw_crowd(pw, 18 + 3 * round);
+		if (round % 2 == 0) {
 			OPS(pw_truncate(pw, "/f", 3000));
-		else
+		} else {
 			OPS(pw_unlink(pw, "/f"));
-		SYNCED((void)0);
-		OPS(pw_write(pw, "/g", 0, 3000, 3000, (int)round));
-		if (round % 2 == 1)
 			OPS(pw_create(pw, "/f"));
-		empty_filling(pw, nfill + round * 4);
+		}
+		OPS(pw_write(pw, "/g", 0, round * 3000, 3000, (int)round));
+		SYNCED((void)0);
 	}
 }
 
@@ -415,6 +398,54 @@ static void many_mounts(struct pw *pw)
 	SYNCED(pw_create(pw, "/last"));
 }
 
+/* Little to do, but every state of its recovery is explored. */
+static void recoveries(struct pw *pw)
+{
+	OPS(pw_create(pw, "/a"));
+	OPS(pw_mkdir(pw, "/d"));
+	SYNCED(pw_link(pw, "/a", "/d/b"));
+	OPS(pw_unlink(pw, "/a"));
+	OPS(pw_write(pw, "/d/b", UEXT4_O_DIRECT, 0, 4096, 9));
+	SYNCED(pw_rename(pw, "/d/b", "/c", 0));
+	pw_crowd(pw, 20);
+	OPS(pw_truncate(pw, "/c", 100));
+}
+
+static void rename_and_grow(struct pw *pw)
+{
+	pw_rename(pw, "/a", "/b", 0);
+	pw_mkdir(pw, "/a");
+	pw_xattr(pw, "/b", "user.x", 600, 3);
+}
+
+static void undo_it(struct pw *pw)
+{
+	pw_rmdir(pw, "/a");
+	pw_rename(pw, "/b", "/a", 0);
+	pw_xattr(pw, "/a", "user.x", 0, 0);
+}
+
+/*
+ * Blocks of the committing transaction change while it is being written: the
+ * log must hold them as they were.
+ */
+static void changed_while_committing(struct pw *pw)
+{
+	unsigned i;
+
+	pw_create(pw, "/a");
+	pw_restart(pw);
+	for (i = 0; i < 4; i++) {
+		OPS(pw_create(pw, "/c"));
+		pw_sync_while(pw, rename_and_grow);
+		OPS(pw_unlink(pw, "/c"));
+		OPS(pw_xattr(pw, "/b", "user.y", 20, 1));
+		pw_sync_while(pw, undo_it);
+		OPS(pw_xattr(pw, "/a", "user.y", 0, 0));
+	}
+	SYNCED((void)0);
+}
+
 /* ---- data ---- */
 
 /* Nothing to commit, only data to flush: each form of sync must do it. */
@@ -445,6 +476,11 @@ static void overwrites(struct pw *pw)
 	ACKED(ino,
 			pw_write(pw, "/f", UEXT4_O_DIRECT | UEXT4_O_DSYNC,
 					18432, 4096, 80));
+	/* Preallocated inside the file: the bytes are there, but unwritten. */
+	SYNCED(pw_falloc(pw, "/f", 0, 24576, 20480));
+	ACKED(ino,
+			pw_write(pw, "/f", UEXT4_O_DIRECT | UEXT4_O_DSYNC,
+					28672, 4096, 85));
 	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 0, 4096, 90));
 	SYNCED((void)0);
 	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 4096, 4096, 95));
@@ -516,7 +552,7 @@ static const struct workload workloads[] = {
 	{ "directory_becomes_data", directory_becomes_data, tight, { 0 }, true,
 			2500 },
 	{ "full_disk", full_disk, tight, { 0 }, true, 2500 },
-	{ "big_truncate", big_truncate, roomy, { 0 }, false, 700 },
+	{ "big_truncate", big_truncate, crowded, { 0 }, false, 700 },
 	{ "tree_depth", tree_depth, NULL, { 0 }, true, 700 },
 	{ "tree_depth_groups", tree_depth, groups, { 0 }, true, 500 },
 	{ "shared_attributes", shared_attributes, ext4_only,
@@ -525,6 +561,10 @@ static const struct workload workloads[] = {
 			{ .prepare = share_xattr_block }, false, 1000 },
 	{ "escaped_blocks", escaped_blocks, NULL, { 0 }, false, 1000 },
 	{ "many_mounts", many_mounts, NULL, { 0 }, true, 4000 },
+	{ "recoveries", recoveries, NULL, { .all_recoveries = true }, false,
+			60 },
+	{ "changed_while_committing", changed_while_committing, NULL, { 0 },
+			false, 1500 },
 	{ "overwrites", overwrites, NULL, { 0 }, false, 1500 },
 	{ "overtaken", overtaken, NULL, { .commit_at_data = true }, true,
 			2500 },
