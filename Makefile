@@ -8,7 +8,7 @@ MESON ?= meson
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: all deps demo test bench clean install format
+.PHONY: all deps demo test test-long bench clean install format
 
 all: deps
 	@tools/build.sh $(RELEASE) --buildtype=release -Dwerror=false \
@@ -23,6 +23,11 @@ demo: all
 test: deps
 	@tools/build.sh $(DEBUG) --buildtype=debugoptimized
 	@tools/run-tests.py $(DEBUG)
+
+# Hours, not minutes: more states of power cuts, more seeds.
+test-long: deps
+	@tools/build.sh $(DEBUG) --buildtype=debugoptimized
+	@tools/run-tests.py $(DEBUG) --suite long
 
 bench:
 	@echo "bench: the yardstick of direct and asynchronous I/O arrives with the direct I/O issue; 'make demo' measures the copy" >&2

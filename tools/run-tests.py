@@ -10,6 +10,11 @@ case, judged by its exit status, 77 meaning skipped. A crash, a timeout and a
 planned case that never reported are failures. A case that skips prints
 "skip: why" before it does so; the reasons are listed.
 
+The suite "long" runs only when it is asked for. Lines "# power: N distinct
+states judged, and M of ..." are added up; a whole suite "power" that judged
+fewer than 50,000 has lost something and fails, unless PW_STATES or the like
+asked for less.
+
 The last line is "N passed, N failed" or "N passed, N failed, N skipped"; the
 exit status is 0 only if something passed and nothing failed.
 """
@@ -30,6 +35,9 @@ PLAN = re.compile(r"^1\.\.(\d+)\s*$")
 CASE = re.compile(r"(not ok|ok) (\d+)(?: - (.*?))?(?:\s*# SKIP ?(.*))?$",
                   re.IGNORECASE)
 REASON = re.compile(r"^#?\s*skip(?:ped)?: *(.*)$", re.IGNORECASE)
+LAST = "long"                       # not unless it is asked for
+POWER = re.compile(r"^# power: (\d+) distinct states judged, and (\d+) of")
+POWER_LEAST = 50_000
 SHOWN = 200                         # lines of a failed test's output
 say_lock = threading.Lock()
 
@@ -42,6 +50,7 @@ class Result:
         self.notes = []             # what went wrong, one line each
         self.skipped = []           # (case, reason)
         self.seconds = 0.0
+        self.states = self.nested = 0   # of power cuts
         self.log = None
 
 
@@ -51,6 +60,9 @@ def parse(text, status, result):
     reason = None
     for line in text.splitlines():
         line = line.rstrip()
+        if m := POWER.match(line):
+            result.states += int(m[1])
+            result.nested += int(m[2])
         if m := PLAN.match(line):
             planned += int(m[1])
         elif m := REASON.match(line):
@@ -163,7 +175,7 @@ def main():
     tests = []
     for test in listed:
         suites = {s.split(":")[-1] for s in test["suite"]}
-        if args.suite is None or suites & set(args.suite):
+        if suites & set(args.suite) if args.suite else LAST not in suites:
             tests.append(test)
     # Quick suites first, then the longest, so that no core idles at the end.
     tests.sort(key=lambda t: (Result(t).suite not in FIRST,
@@ -186,6 +198,17 @@ def main():
             future.result()
     for test in alone:
         one(test)
+
+    power = [r for r in results if r.suite == "power"]
+    states = sum(r.states for r in results)
+    if states:
+        print(f"\npower cuts: {states:,} distinct states judged, and "
+              f"{sum(r.nested for r in results):,} of cuts inside recoveries")
+    if power and states < POWER_LEAST and \
+            not any(name.startswith("PW_") for name in os.environ):
+        power[0].failed += 1
+        power[0].notes.append(f"the suite judged {states:,} states, which is "
+                              f"less than {POWER_LEAST:,}")
 
     passed = sum(r.passed for r in results)
     failed = sum(r.failed for r in results)
