@@ -49,6 +49,7 @@ struct uext4_dev; /* see uext4_dev.h */
 struct uext4_fs;
 struct uext4_node;
 struct uext4_file;
+struct uext4_queue;
 
 #define UEXT4_ROOT_INO 2u
 #define UEXT4_NAME_MAX 255u
@@ -78,6 +79,31 @@ struct uext4_cred {
 #define UEXT4_MNT_STRICTATIME 0x20u /* always; default is relatime */
 #define UEXT4_MNT_NOTHREAD    0x40u /* no background flusher */
 #define UEXT4_MNT_NODISCARD   0x80u
+#define UEXT4_MNT_DAX                                                          \
+ 0x100u /* regular files are read and written by copying from and to the
+	 * device's memory: RAM devices, and images that can be mapped. Not
+	 * together with DIRECT; -EOPNOTSUPP where there is no memory */
+
+/* How direct writes get blocks for holes and beyond the end of a file. */
+enum uext4_dio_alloc {
+	UEXT4_DIO_ALLOC_DEFAULT,   /* the one that measured best: DATAFIRST */
+	UEXT4_DIO_ALLOC_UNWRITTEN, /* allocate unwritten, write, convert */
+	UEXT4_DIO_ALLOC_DATAFIRST, /* reserve in memory, write, then enter */
+};
+/* How direct writes beyond the end of a file go together. */
+enum uext4_dio_extend {
+	UEXT4_DIO_EXTEND_DEFAULT,  /* PARALLEL */
+	UEXT4_DIO_EXTEND_PARALLEL, /* side by side */
+	UEXT4_DIO_EXTEND_SERIAL,   /* one at a time, as Linux does it */
+};
+/* Which size others see while several of them are in flight. */
+enum uext4_dio_size {
+	UEXT4_DIO_SIZE_DEFAULT, /* MAX */
+	UEXT4_DIO_SIZE_MAX,     /* the end of the furthest that has ended; what
+				   is still in flight before it reads as zeroes */
+	UEXT4_DIO_SIZE_PREFIX,  /* only what all before have ended; who ends
+				   early is reported later */
+};
 
 enum uext4_errors {           /* what to do when the disk is found damaged */
 	UEXT4_ERRORS_DEFAULT, /* as the superblock says */
@@ -110,6 +136,9 @@ struct uext4_mount_opts {
 	/* The clock of timestamps. NULL: CLOCK_REALTIME. */
 	struct timespec (*now)(void *ctx);
 	void *now_ctx;
+	enum uext4_dio_alloc dio_alloc;
+	enum uext4_dio_extend dio_extend;
+	enum uext4_dio_size dio_size;
 };
 
 /* Mount the image or block device at @path. @opts may be NULL. Replays the
@@ -391,6 +420,99 @@ struct uext4_extent {
 UEXT4_API int uext4_fiemap(struct uext4_file *file, uint64_t pos, uint64_t len,
 		bool sync, int (*fn)(void *ctx, const struct uext4_extent *e),
 		void *ctx);
+
+/* ---- asynchronous requests ----
+ *
+ *	ret = uext4_queue_open(fs, &opts, &q);
+ *	ret = uext4_queue_prep(q, &sqe);	any number, up to the depth
+ *	n = uext4_queue_submit(q);
+ *	n = uext4_queue_wait(q, 1, -1, events, max);
+ *
+ * A request is in the hands of the queue from prep until its event is taken out
+ * by wait. One thread at a time uses a queue; any number of queues and threads
+ * may be at work on one file system and on one file. Requests are not ordered
+ * among each other, fsync too: it covers writes whose events were taken before
+ * it was prepared. An event means that the write is visible to every later read
+ * and that the size is raised. Requests on files without UEXT4_O_DIRECT,
+ * fallocate, and what has to wait for a lock are done inside submit. */
+
+enum uext4_op {
+	UEXT4_OP_NOP,
+	UEXT4_OP_READ,
+	UEXT4_OP_WRITE,
+	UEXT4_OP_READV,
+	UEXT4_OP_WRITEV,
+	UEXT4_OP_FSYNC,
+	UEXT4_OP_FDATASYNC,
+	UEXT4_OP_FALLOCATE,
+};
+
+struct uext4_sqe {
+	enum uext4_op op;
+	unsigned flags;          /* UEXT4_RW_*; FALLOCATE: UEXT4_FALLOC_* */
+	struct uext4_file *file; /* lives until the request ends, closed or not */
+	uint64_t pos;            /* not looked at with APPEND */
+	union {
+		void *buf;               /* READ, WRITE */
+		const struct iovec *iov; /* READV, WRITEV: the array must live
+					    until submit returns */
+	};
+	uint64_t len;        /* bytes; READV, WRITEV: number of iovecs */
+	uint32_t buf_index;  /* 1 + index of a registered buffer that [buf,
+				buf+len) lies in; 0: none */
+	uint64_t user_data;
+};
+
+struct uext4_event {
+	uint64_t user_data;
+	int64_t result; /* bytes, 0, or a negative errno */
+};
+
+enum uext4_queue_backend {
+	UEXT4_QUEUE_AUTO,  /* what suits the device: INLINE where I/O is a copy
+			      in memory, else URING, else POOL */
+	UEXT4_QUEUE_URING, /* io_uring; -EOPNOTSUPP where it is refused */
+	UEXT4_QUEUE_POOL,  /* a few threads */
+	UEXT4_QUEUE_INLINE, /* the device's calls, inside submit */
+};
+
+struct uext4_queue_opts {
+	size_t size;    /* sizeof(struct uext4_queue_opts) */
+	uint32_t depth; /* requests at a time, 1 to UEXT4_QUEUE_DEPTH_MAX */
+	enum uext4_queue_backend backend;
+};
+#define UEXT4_QUEUE_DEPTH_MAX 4096u
+
+/* -EINVAL for a depth of 0 or an absurd one, -ENOMEM, -EOPNOTSUPP. */
+UEXT4_API int uext4_queue_open(struct uext4_fs *fs,
+		const struct uext4_queue_opts *opts,
+		struct uext4_queue **ret_q);
+/* Waits for what is in flight (prepared and not submitted: dropped), forgets
+ * events nobody took. NULL is fine. After uext4_unmount(), which waits for
+ * what is in flight too, events can still be taken and this has to be called. */
+UEXT4_API void uext4_queue_close(struct uext4_queue *q);
+/* Take in a request; nothing happens yet. -EAGAIN: as many as the depth are
+ * prepared, in flight, or wait for their event to be taken. -EINVAL, -EBADF. */
+UEXT4_API int uext4_queue_prep(
+		struct uext4_queue *q, const struct uext4_sqe *sqe);
+/* Start what is prepared; how many. What is wrong with one is in its event. */
+UEXT4_API int uext4_queue_submit(struct uext4_queue *q);
+/* Take out up to @max events, having waited until there are @min of them, or
+ * @timeout_ms passed (-1: no limit), or nothing more is in flight. Returns how
+ * many. What is only prepared is not waited for. */
+UEXT4_API int uext4_queue_wait(struct uext4_queue *q, unsigned min,
+		int timeout_ms, struct uext4_event *events, unsigned max);
+/* Readable when events may be there: for poll loops. Lives with the queue; do
+ * not read or close it. -errno. */
+UEXT4_API int uext4_queue_eventfd(struct uext4_queue *q);
+/* Memory that many requests will use, pinned once where that pays; replaces an
+ * earlier set; @n 0: none. -EBUSY with requests in flight. */
+UEXT4_API int uext4_queue_buffers(
+		struct uext4_queue *q, const struct iovec *iov, unsigned n);
+/* "io_uring", "threads" or "inline". */
+UEXT4_API const char *uext4_queue_backend_name(const struct uext4_queue *q);
+/* Prepared, in flight, or with an event to take. */
+UEXT4_API unsigned uext4_queue_pending(const struct uext4_queue *q);
 
 /* ---- small things ---- */
 

@@ -108,6 +108,8 @@ struct bdev_io {
 	uint64_t len;            /* READ, WRITE: set by bdev_submit() */
 	const struct iovec *iov; /* READ, WRITE: not changed by backends */
 	int iovcnt;
+	uint32_t fixed; /* 1 + index of a buffer of bdev_chan_buffers() that the
+			   whole iov (of one piece) lies in; 0: none */
 	uint64_t tag;                     /* BDEV_TAG() */
 	int result;                       /* 0 or -errno, valid in done() */
 	void (*done)(struct bdev_io *io); /* may free io */
@@ -126,6 +128,12 @@ struct bdev_ops {
 	 * in flight, or -errno. NULL: everything completes inside submit.
 	 */
 	int (*poll)(struct bdev *dev, unsigned int min, int timeout_ms);
+	/* Hand on what submit() has only taken in. NULL: nothing stays. */
+	void (*kick)(struct bdev *dev);
+	/* A thread that sleeps in poll() returns. NULL: none ever sleeps long. */
+	void (*wake)(struct bdev *dev);
+	/* See bdev_chan_buffers(). NULL: they do not pay. */
+	int (*buffers)(struct bdev *dev, const struct iovec *iov, unsigned n);
 	/* The memory behind a range, for DAX. NULL: not memory. */
 	int (*map)(struct bdev *dev, uint64_t pos, uint64_t len,
 			void **ret_addr);
@@ -180,6 +188,46 @@ UEXT4_MUST_CHECK int bdev_user_open(const struct uext4_dev *udev,
  * bdev_flush(). Every request must be done. Errors are close(2)'s.
  */
 UEXT4_MUST_CHECK int bdev_close(struct bdev *dev);
+
+/* ---- channels: a road of one's own to the same device ----
+ *
+ * A channel is a bdev of the same geometry over @dev, which it must not outlive.
+ * It has a ring, or a few threads, of its own: what is submitted there completes
+ * in bdev_poll() of the channel, on whatever thread calls it, at any time (any
+ * number of threads may poll and submit at once). Requests that its road cannot
+ * carry (flush, zero, discard, unaligned memory) take that of @dev, inside
+ * submit. On an asynchronous device without roads of its own (the emulator) a
+ * channel passes on to the device, and done() may come from any thread that
+ * polls that.
+ *
+ * Rule     (V7) What is in flight comes to its end without the thread that
+ *               submitted it, once somebody polls: nothing waits for that
+ *               thread to enter the kernel again.
+ */
+enum bdev_chan_kind {
+	BDEV_CHAN_AUTO,   /* INLINE where I/O is a copy in memory (RAM, a file
+			     on tmpfs), else URING if allowed, else POOL */
+	BDEV_CHAN_URING,  /* -EOPNOTSUPP: not a file, or io_uring refused */
+	BDEV_CHAN_POOL,   /* threads that call @dev; any device */
+	BDEV_CHAN_INLINE, /* pass on; any device */
+};
+
+struct bdev_chan_opts {
+	enum bdev_chan_kind kind;
+	unsigned depth; /* requests in flight at most; more are held back */
+	int eventfd;    /* written when a request may have completed; -1 */
+};
+
+UEXT4_MUST_CHECK int bdev_chan_open(struct bdev *dev,
+		const struct bdev_chan_opts *opts, struct bdev **ret_chan);
+/* Buffers that requests with .fixed may use; replaces the earlier ones. Nothing
+ * is in flight. 0 as well where the channel has no use for them. */
+UEXT4_MUST_CHECK int bdev_chan_buffers(
+		struct bdev *chan, const struct iovec *iov, unsigned n);
+/* Hand on what was submitted (bdev_poll() does so too). */
+void bdev_kick(struct bdev *dev);
+/* Threads that sleep in bdev_poll() return. */
+void bdev_wake(struct bdev *dev);
 
 /* ---- asynchronous requests ---- */
 
