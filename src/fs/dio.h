@@ -133,7 +133,7 @@ struct dio_req {
 	_Atomic(struct inode *) *flying; /* NULL: it counts in dio_count */
 	struct dio_hint *hint;           /* NULL: none */
 	/* Called when the request is over: visible, out of flight. The last
-	 * thing that touches it. By any thread. */
+	 * thing that touches it. By any thread. NULL: is_over is set. */
 	void (*ended)(struct dio_req *r);
 	/* The engine's. */
 	uint64_t asked;  /* position that the caller gave */
@@ -151,7 +151,7 @@ struct dio_req {
 	ssize_t result;       /* bytes or -errno, once it is over */
 	bool need_sync;       /* DSYNC was asked and FUA did not cover it */
 	struct dio_req *next; /* in a batch */
-	_Atomic bool is_over; /* for callers that wait */
+	_Atomic bool is_over;
 };
 
 /* @it is copied, what it points to stays until the end. */

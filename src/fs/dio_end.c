@@ -259,7 +259,10 @@ static void dio_req_over(struct dio_req *r)
 	iomap_at(f, r->pos, "land");
 	if (!iomap_lacks(f, IOMAP_LACKS_COUNT_LAST))
 		dio_req_land(r);
-	r->ended(r);
+	if (r->ended != NULL)
+		r->ended(r);
+	else
+		atomic_store_explicit(&r->is_over, true, memory_order_release);
 }
 
 /* Requests of one file, by next, none of which waits for another. */

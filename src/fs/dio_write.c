@@ -249,7 +249,7 @@ static int req_make_plan(struct dio_req *r, enum dio_range *ret_range,
 	uint32_t bs = inode->it->geo->block_size;
 	uint64_t end = r->pos + r->it.count;
 	uint64_t isize = inode_size(inode);
-	struct map_run first;
+	struct map_run first = { 0 };
 	struct dio_query q = {
 		.aligned = ((r->pos | end) & (bs - 1)) == 0,
 		.at_eof = end >= isize,

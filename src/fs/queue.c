@@ -8,7 +8,7 @@
  */
 #include "fs/queue.h"
 
-#include <assert.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
