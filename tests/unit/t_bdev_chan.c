@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@
 #include "base/lock.h"
 #include "bdev/bdev.h"
 #include "bdev/bdev_emu.h"
+#include "bdev/bdev_file.h"
 #include "uext4/uext4_dev.h"
 
 #define SIZE   (1u << 20)
@@ -613,7 +615,7 @@ struct poller {
 	uint64_t ns;
 	atomic_bool is_over;
 	atomic_bool has_to_stop;
-	uint64_t longest_ns;
+	atomic_uint returns; /* how often bdev_poll() has */
 	pthread_t thread;
 };
 
@@ -628,85 +630,239 @@ static void *poll_once(void *arg)
 	return NULL;
 }
 
-/* A device that holds its requests: the pool cannot end them. */
-static void gated_poll_sleeps_and_wakes(void **state)
+static void poll_start(struct poller *p, struct bdev *chan, int timeout_ms)
 {
-	struct poller p[2];
-	struct req *r = reqs_new(8, 4096);
+	*p = (struct poller){
+		.chan = chan, .min = 1, .timeout_ms = timeout_ms
+	};
+	assert_int_equal(pthread_create(&p->thread, NULL, poll_once, p), 0);
+}
+
+/* A channel whose reads end only when the test lets them. */
+struct gate {
 	struct env env;
+	int pipe[2]; /* under a ring; -1: the user device under a pool */
+};
+
+/*
+ * Under a ring the file is replaced by a pipe: it too has a descriptor, and a
+ * read of it waits. False when the host refuses io_uring.
+ */
+static bool gate_open(struct gate *g, enum bdev_chan_kind kind)
+{
+	g->pipe[0] = -1;
+	dev_open(&g->env, kind == BDEV_CHAN_POOL ? USER : FILE_SHM);
+	if (kind == BDEV_CHAN_POOL) {
+		pthread_mutex_lock(&g->env.disk.gate);
+	} else {
+		assert_int_equal(pipe(g->pipe), 0);
+		assert_true(dup2(g->pipe[0], bdev_file_fd(g->env.dev)) >= 0);
+	}
+	return chan_open(&g->env, kind, DEPTH, -1);
+}
+
+/* @n of the reads of 4096 bytes may end (with a pool: all). */
+static void gate_let(struct gate *g, unsigned n)
+{
+	static const uint8_t bytes[4096];
+
+	if (g->pipe[0] < 0)
+		pthread_mutex_unlock(&g->env.disk.gate);
+	for (; g->pipe[0] >= 0 && n > 0; n--)
+		assert_int_equal(write(g->pipe[1], bytes, 4096), 4096);
+}
+
+static void gate_close(struct gate *g)
+{
+	dev_close(&g->env);
+	if (g->pipe[0] >= 0) {
+		close(g->pipe[0]);
+		close(g->pipe[1]);
+	}
+}
+
+static void sleep_behind_gate(struct bdev *chan)
+{
+	struct poller p[3];
 	uint64_t start;
 	int i;
 
-	dev_open(&env, USER);
-	assert_true(chan_open(&env, BDEV_CHAN_POOL, DEPTH, -1));
-	pthread_mutex_lock(&env.disk.gate);
-	fill_slots(r, 8, BDEV_READ);
-	submit_all(env.chan, r, 8);
-	assert_int_equal(bdev_poll(env.chan, 0, -1), 0);
-	assert_int_equal(bdev_poll(env.chan, 1, 0), 0);
+	assert_int_equal(bdev_poll(chan, 0, -1), 0);
+	assert_int_equal(bdev_poll(chan, 1, 0), 0);
 	start = time_now_ns();
-	assert_int_equal(bdev_poll(env.chan, 1, 30), 0);
+	assert_int_equal(bdev_poll(chan, 1, 30), 0);
 	assert_true(time_now_ns() - start >= 29ull * NS_MS);
 	assert_true(time_now_ns() - start < 5000ull * NS_MS);
 
 	/* A wake that comes first is kept, once. */
-	bdev_wake(env.chan);
-	assert_int_equal(bdev_poll(env.chan, 1, -1), 0);
-	assert_int_equal(bdev_poll(env.chan, 1, 1), 0);
+	bdev_wake(chan);
+	assert_int_equal(bdev_poll(chan, 1, -1), 0);
+	assert_int_equal(bdev_poll(chan, 1, 1), 0);
 
-	for (i = 0; i < 2; i++) {
-		p[i] = (struct poller){
-			.chan = env.chan, .min = 1, .timeout_ms = -1
-		};
-		assert_int_equal(pthread_create(&p[i].thread, NULL, poll_once,
-						 &p[i]),
-				0);
+	/* The last one has a timeout, behind another one that leads. */
+	for (i = 0; i < 3; i++) {
+		poll_start(&p[i], chan, i == 2 ? 10 : -1);
+		usleep(5000);
 	}
-	usleep(20000);
+	pthread_join(p[2].thread, NULL);
+	assert_true(p[2].ns >= 9ull * NS_MS);
 	assert_false(p[0].is_over || p[1].is_over);
-	bdev_wake(env.chan);
-	for (i = 0; i < 2; i++) {
+	bdev_wake(chan);
+	for (i = 0; i < 2; i++)
 		pthread_join(p[i].thread, NULL);
+	for (i = 0; i < 3; i++)
 		assert_int_equal(p[i].ret, 0);
+}
+
+/* The one that leads goes first; the other must learn of the completion. */
+static void outlive_leader(struct gate *g)
+{
+	struct poller p[2];
+
+	assert_int_equal(bdev_poll(g->env.chan, 1, 1), 0); /* no wake is kept */
+	poll_start(&p[0], g->env.chan, 20);
+	usleep(5000);
+	poll_start(&p[1], g->env.chan, -1);
+	pthread_join(p[0].thread, NULL);
+	assert_false(p[1].is_over);
+	gate_let(g, 8);
+	pthread_join(p[1].thread, NULL);
+	assert_true(p[1].ret > 0);
+}
+
+static void poll_sleeps_and_wakes(void **state)
+{
+	enum bdev_chan_kind kinds[] = { BDEV_CHAN_POOL, BDEV_CHAN_URING };
+	struct req *r = reqs_new(8, 4096);
+	struct gate g;
+	int k;
+
+	for (k = 0; k < 2; k++) {
+		if (gate_open(&g, kinds[k])) {
+			fill_slots(r, 8, BDEV_READ);
+			submit_all(g.env.chan, r, 8);
+			sleep_behind_gate(g.env.chan);
+			outlive_leader(&g);
+			wait_all(g.env.chan, r, 8);
+			assert_int_equal(bdev_close(g.env.chan), 0);
+		}
+		gate_close(&g);
 	}
-	pthread_mutex_unlock(&env.disk.gate);
-	wait_all(env.chan, r, 8);
-	assert_int_equal(bdev_close(env.chan), 0);
-	dev_close(&env);
 	reqs_free(r, 8);
 }
 
-/* Wants more than there is, so it leads most of the time. */
-static void *poll_for_much(void *arg)
+/* A sleeper that is forgotten comes back after a second by itself: that is
+ * slow. A busy machine may be, once. */
+#define SLOW_NS (900ull * NS_MS)
+
+static void *poll_again_and_again(void *arg)
 {
 	struct poller *p = arg;
 
 	while (!p->has_to_stop) {
-		uint64_t start = time_now_ns();
-		uint64_t ns;
-
-		assert_true(bdev_poll(p->chan, 1u << 30, -1) >= 0);
-		ns = time_now_ns() - start;
-		if (ns > p->longest_ns)
-			p->longest_ns = ns;
+		assert_true(bdev_poll(p->chan, p->min, p->timeout_ms) >= 0);
+		p->returns++;
 	}
 	return NULL;
 }
 
-/* Completions are stolen from sleepers and wakes fall in between: nobody
- * sleeps on an empty ring, or through a wake. */
+static void poller_start(struct poller *p, struct bdev *chan, unsigned min,
+		int timeout_ms)
+{
+	*p = (struct poller){
+		.chan = chan, .min = min, .timeout_ms = timeout_ms
+	};
+	assert_int_equal(pthread_create(&p->thread, NULL, poll_again_and_again,
+					 p),
+			0);
+}
+
+/* True when it takes a suspicious time until @p has returned once more. */
+static bool is_slow_to_return(struct poller *p, unsigned returns)
+{
+	uint64_t start = time_now_ns();
+
+	while (p->returns == returns)
+		sched_yield();
+	return time_now_ns() - start > SLOW_NS;
+}
+
+/* Wakes that fall between a look and a sleep, or that another thread takes off
+ * the ring, reach the sleeper. */
+static void wakes_reach_sleepers(void **state)
+{
+	struct req *r = reqs_new(1, 4096);
+	struct poller p;
+	struct gate g;
+	int slow = 0;
+	int i;
+
+	if (!gate_open(&g, BDEV_CHAN_URING))
+		goto out_close;
+	fill_slots(r, 1, BDEV_READ);
+	submit_all(g.env.chan, r, 1);
+	poller_start(&p, g.env.chan, 2, -1);
+	for (i = 0; i < 2000 && slow < 2; i++) {
+		unsigned returns = p.returns;
+
+		bdev_wake(g.env.chan);
+		if (i % 2)
+			(void)bdev_poll(g.env.chan, 0, 0);
+		slow += is_slow_to_return(&p, returns);
+	}
+	assert_true(slow < 2);
+	p.has_to_stop = true;
+	gate_let(&g, 1);
+	pthread_join(p.thread, NULL);
+	wait_all(g.env.chan, r, 1);
+	assert_int_equal(bdev_close(g.env.chan), 0);
+out_close:
+	gate_close(&g);
+	reqs_free(r, 1);
+}
+
+/* Nobody sleeps on for a request that another thread has taken. */
+static void last_completion_is_stolen(void **state)
+{
+	struct req *r = reqs_new(1, 4096);
+	struct poller p;
+	struct gate g;
+	int slow = 0;
+	int i;
+
+	if (!gate_open(&g, BDEV_CHAN_URING))
+		goto out_close;
+	poller_start(&p, g.env.chan, 2, -1);
+	for (i = 0; i < 3000 && slow < 2; i++) {
+		unsigned returns;
+
+		fill_slots(r, 1, BDEV_READ);
+		submit_all(g.env.chan, r, 1);
+		gate_let(&g, 1);
+		while (r->times == 0)
+			assert_true(bdev_poll(g.env.chan, 0, 0) >= 0);
+		returns = p.returns;
+		slow += is_slow_to_return(&p, returns);
+	}
+	assert_true(slow < 2);
+	p.has_to_stop = true;
+	pthread_join(p.thread, NULL);
+	assert_int_equal(bdev_close(g.env.chan), 0);
+out_close:
+	gate_close(&g);
+	reqs_free(r, 1);
+}
+
+/* Two want more than there is, so they sleep most of the time; the third
+ * takes completions away from them. */
 static void sleepers_are_told(struct env *env)
 {
 	struct poller p[2];
 	struct req *r = reqs_new(32, 4096);
 	int i;
 
-	for (i = 0; i < 2; i++) {
-		p[i] = (struct poller){ .chan = env->chan };
-		assert_int_equal(pthread_create(&p[i].thread, NULL,
-						 poll_for_much, &p[i]),
-				0);
-	}
+	for (i = 0; i < 2; i++)
+		poller_start(&p[i], env->chan, 1u << 30, -1);
 	for (i = 0; i < 300; i++) {
 		fill_slots(r, 32, i % 2 ? BDEV_READ : BDEV_WRITE);
 		submit_all(env->chan, r, 32);
@@ -720,14 +876,12 @@ static void sleepers_are_told(struct env *env)
 	p[0].has_to_stop = true;
 	p[1].has_to_stop = true;
 	bdev_wake(env->chan);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 2; i++)
 		pthread_join(p[i].thread, NULL);
-		assert_true(p[i].longest_ns < 10000ull * NS_MS);
-	}
 	reqs_free(r, 32);
 }
 
-static void stolen_completions_do_not_leave_sleepers(void **state)
+static void completions_are_taken_by_anybody(void **state)
 {
 	enum backend which[] = { FILE_SHM, FILE_DISK, FILE_DIRECT };
 	unsigned i;
@@ -968,8 +1122,10 @@ int main(void)
 		cmocka_unit_test(callbacks_may_submit),
 		cmocka_unit_test(threads_reap_each_other),
 		cmocka_unit_test(requests_end_without_their_submitter),
-		cmocka_unit_test(gated_poll_sleeps_and_wakes),
-		cmocka_unit_test(stolen_completions_do_not_leave_sleepers),
+		cmocka_unit_test(poll_sleeps_and_wakes),
+		cmocka_unit_test(wakes_reach_sleepers),
+		cmocka_unit_test(last_completion_is_stolen),
+		cmocka_unit_test(completions_are_taken_by_anybody),
 		cmocka_unit_test(eventfd_tells_of_completions),
 		cmocka_unit_test(file_that_shrank_is_eio),
 		cmocka_unit_test(fua_reaches_the_device),
