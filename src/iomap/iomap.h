@@ -301,6 +301,11 @@ int iomap_dio_init(struct iomap_dio *dio, struct iomap_file *f, uint64_t pos,
 /* 0: data_done() is called, or was; else nothing is in flight and never was.
  * With 0 perhaps less than everything is on its way: iomap_dio_bytes(). */
 int iomap_dio_start(struct iomap_dio *dio) UEXT4_MUST_CHECK;
+/* Bring the cache and the device together in the range: dirty pages are written
+ * back, for a write all are dropped. -ENOTBLK: one cannot be. start does it by
+ * itself; who prepares blocks for holes does it before. */
+int iomap_dio_sync_cache(struct iomap_file *f, uint64_t pos, uint64_t len,
+		bool write, bool nowait);
 /* Has data_done() been called? Polls the device once, may sleep for some ms. */
 bool iomap_dio_poll(struct iomap_dio *dio);
 void iomap_dio_end(struct iomap_dio *dio);
