@@ -117,6 +117,8 @@ int bench_target_find(const char *name, size_t len)
 
 void bench_opts_init(struct bench_opts *opts)
 {
+	unsigned i;
+
 	*opts = (struct bench_opts){
 		.size = 2048 * MIB,
 		.seconds = 1.0,
@@ -124,8 +126,11 @@ void bench_opts_init(struct bench_opts *opts)
 		.depth = 32,
 		.seed = 1,
 		.jobs = UINT32_MAX,
-		.targets = UINT32_MAX,
 	};
+	for (i = 0; bench_kinds[i]; i++) {
+		if (!bench_kinds[i]->is_extra)
+			opts->targets |= 1u << i;
+	}
 }
 
 /* ---- lanes ---- */
@@ -349,7 +354,7 @@ static int run_job(struct run *r, unsigned number)
 	for (i = 0; i < r->nlanes; i++) {
 		if (!lane_takes(&r->lanes[i], job))
 			continue;
-		qsort(r->rounds + i * rounds, rounds, sizeof(*r->rounds),
+		qsort(&r->rounds[i * rounds], rounds, sizeof(*r->rounds),
 				by_iops);
 		r->report->figures[number][i] =
 				r->rounds[i * rounds + (rounds - 1) / 2];
@@ -374,7 +379,7 @@ static int run_jobs(struct run *r)
 				r->total += r->opts->rounds;
 		}
 	}
-	r->rounds = calloc((size_t)r->opts->rounds * r->nlanes,
+	r->rounds = calloc((size_t)r->opts->rounds * BENCH_TARGETS_MAX,
 			sizeof(*r->rounds));
 	if (!r->rounds)
 		return -ENOMEM;

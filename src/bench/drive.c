@@ -26,7 +26,7 @@ static const struct job lay_out = {
 	.name = "laying out a file",
 	.op = JOB_WRITE,
 	.file = JOB_FULL,
-	.bs = MIB,
+	.bs = (uint32_t)MIB,
 	.depth = SEQ_DEPTH,
 };
 
@@ -345,7 +345,7 @@ int drive_round(struct drive *d, const struct drive_task *task,
 		.measured = d->done > 0,
 		.has_bytes = d->bs > 0,
 		.iops = (double)d->done / seconds,
-		.mib_s = (double)d->done * d->bs / MIB / seconds,
+		.mib_s = (double)d->done * d->bs / (double)MIB / seconds,
 		.p50_us = hist_percentile(&d->hist, 50) / 1000,
 		.p99_us = hist_percentile(&d->hist, 99) / 1000,
 		.cpu_us = (double)d->cpu_ns / 1000 / (double)d->done,

@@ -32,35 +32,43 @@ static int ring_open(struct io_uring *ring, unsigned depth)
 	return ret;
 }
 
-int host_init(struct host *h, const struct target_setup *s, const char *path)
+/* The ring, with an empty place for the file that will be open. */
+static int ring_init(struct host *h, const struct target_setup *s)
 {
 	int none = -1;
 	int ret;
 
-	h->direct = s->direct;
 	ret = ring_open(&h->ring, s->depth);
-	if (ret < 0) {
-		(void)fault_set(s->fault, 0, "io_uring is refused here: %s",
-				uext4_strerror(ret));
-		return TARGET_SKIP;
-	}
-	/* an empty place, for the file that is open */
+	if (ret < 0)
+		return ret;
 	ret = io_uring_register_files(&h->ring, &none, 1);
-	if (ret < 0) {
-		(void)fault_set(s->fault, 0,
-				"io_uring cannot register a file: %s",
-				uext4_strerror(ret));
-		ret = TARGET_SKIP;
-		goto out_ring;
-	}
-	h->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (h->dirfd >= 0)
-		return 0;
-	ret = fault_set(s->fault, -errno, "%s: %s", path,
-			uext4_strerror(-errno));
-out_ring:
-	io_uring_queue_exit(&h->ring);
+	if (ret < 0)
+		io_uring_queue_exit(&h->ring);
 	return ret;
+}
+
+int host_init(struct host *h, const struct target_setup *s, const char *path)
+{
+	int ret = 0;
+	int fd;
+
+	h->direct = s->direct;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		ret = -errno;
+		return fault_set(s->fault, ret, "%s: %s", path,
+				uext4_strerror(ret));
+	}
+	if (!h->no_ring)
+		ret = ring_init(h, s);
+	if (ret < 0) {
+		close(fd);
+		return fault_set(s->fault, TARGET_SKIP,
+				"io_uring is refused here: %s",
+				uext4_strerror(ret));
+	}
+	h->dirfd = fd;
+	return 0;
 }
 
 void host_fini(struct host *h)
@@ -68,7 +76,8 @@ void host_fini(struct host *h)
 	if (h->dirfd < 0)
 		return;
 	(void)host_file_close(&h->target);
-	io_uring_queue_exit(&h->ring);
+	if (!h->no_ring)
+		io_uring_queue_exit(&h->ring);
 	if (h->namesfd >= 0)
 		close(h->namesfd);
 	close(h->dirfd);
@@ -87,6 +96,8 @@ int host_file_open(struct target *t, const char *name)
 	h->fd = openat(h->dirfd, name, flags, 0600);
 	if (h->fd < 0)
 		return -errno;
+	if (h->no_ring)
+		return 0;
 	ret = io_uring_register_files_update(&h->ring, 0, &h->fd, 1);
 	if (ret == 1)
 		return 0;
@@ -112,7 +123,8 @@ int host_file_close(struct target *t)
 
 	if (h->fd < 0)
 		return 0;
-	(void)io_uring_register_files_update(&h->ring, 0, &none, 1);
+	if (!h->no_ring)
+		(void)io_uring_register_files_update(&h->ring, 0, &none, 1);
 	ret = close(h->fd) < 0 ? -errno : 0;
 	h->fd = -1;
 	return ret;

@@ -21,6 +21,7 @@ struct host {
 	int dirfd;
 	int namesfd;    /* the directory for names, or -1 */
 	int fd;         /* the open file, or -1 */
+	bool no_ring;   /* the target has a queue of its own */
 	bool direct;    /* files are opened with O_DIRECT */
 	bool data_only; /* write_sync() is fdatasync, not fsync */
 };
@@ -45,5 +46,17 @@ int host_name_create(struct target *t, const char *name);
 int host_name_stat(struct target *t, const char *name);
 int host_name_unlink(struct target *t, const char *name);
 int host_sync(struct target *t);
+
+/* For the table of a target that is one. */
+#define HOST_RING_OPS                                                          \
+ .prep = host_prep, .submit = host_submit, .reap = host_reap
+
+#define HOST_FILE_OPS                                                          \
+ .file_open = host_file_open, .file_resize = host_file_resize,                 \
+ .file_allocate = host_file_allocate, .file_close = host_file_close,           \
+ .file_remove = host_file_remove, .write_sync = host_write_sync,               \
+ .dir_make = host_dir_make, .dir_remove = host_dir_remove,                     \
+ .name_create = host_name_create, .name_stat = host_name_stat,                 \
+ .name_unlink = host_name_unlink
 
 #endif /* UEXT4_BENCH_HOST_H */

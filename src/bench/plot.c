@@ -92,7 +92,7 @@ static void put_script(FILE *to, const struct bench_report *report, bool png)
 	      "set yrange [100:*]\n"
 	      "set format y '%.0s%c'\n"
 	      "set ylabel 'operations per second (log)'\n"
-	      "set grid ytics mytics lc rgb '#c8c8c8', lc rgb '#ececec'\n"
+	      "set grid ytics back lw 1 dt 1 lc rgb '#909090'\n"
 	      "set xtics rotate by -25 nomirror\n"
 	      "set key outside top right vertical\n"
 	      "set bmargin 5\n",

@@ -6,6 +6,7 @@
 
 const struct target_kind *const bench_kinds[] = {
 	&target_raw,
+	&target_raw_sync,
 	&target_engine,
 	&target_kernel,
 	NULL,

@@ -103,11 +103,13 @@ struct target_kind {
 	bool is_fs;     /* has names, holes and sizes */
 	bool is_ours;   /* the options of the engine mean something */
 	bool has_image; /* needs setup->image_bytes in setup->dir */
+	bool is_extra;  /* only when it is asked for */
 	int (*open)(const struct target_setup *s, struct target **ret_t);
 };
 
 /* Ends with NULL. */
 extern const struct target_kind *const bench_kinds[];
-extern const struct target_kind target_raw, target_engine, target_kernel;
+extern const struct target_kind target_raw, target_raw_sync, target_engine,
+		target_kernel;
 
 #endif /* UEXT4_BENCH_TARGET_H */

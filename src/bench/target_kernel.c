@@ -154,20 +154,8 @@ static int kernel_close(struct target *t, struct fault *fault, int *ret_fsck)
 }
 
 static const struct target_ops kernel_ops = {
-	.file_open = host_file_open,
-	.file_resize = host_file_resize,
-	.file_allocate = host_file_allocate,
-	.file_close = host_file_close,
-	.file_remove = host_file_remove,
-	.write_sync = host_write_sync,
-	.prep = host_prep,
-	.submit = host_submit,
-	.reap = host_reap,
-	.dir_make = host_dir_make,
-	.dir_remove = host_dir_remove,
-	.name_create = host_name_create,
-	.name_stat = host_name_stat,
-	.name_unlink = host_name_unlink,
+	HOST_FILE_OPS,
+	HOST_RING_OPS,
 	.sync = host_sync,
 	.close = kernel_close,
 };

@@ -132,14 +132,28 @@ static bool is_picture(const char *path)
 
 /* ---- options ---- */
 
+/* The values of an option that takes one of several names, or NULL. */
+static const char *const *choice_names(int opt)
+{
+	switch (opt) {
+	case OPT_COMPARE:
+		return bench_compare_names;
+	case OPT_DIO_ALLOC:
+		return bench_alloc_names;
+	case OPT_DIO_EXTEND:
+		return bench_extend_names;
+	case OPT_DIO_SIZE:
+		return bench_size_names;
+	case OPT_BACKEND:
+		return bench_backend_names;
+	default:
+		return NULL;
+	}
+}
+
 static int take_choice(struct bench_opts *o, int opt, const char *value)
 {
-	const char *const *names = opt == OPT_COMPARE ? bench_compare_names
-			: opt == OPT_DIO_ALLOC        ? bench_alloc_names
-			: opt == OPT_DIO_EXTEND       ? bench_extend_names
-			: opt == OPT_DIO_SIZE         ? bench_size_names
-						      : bench_backend_names;
-	int i = parse_name(value, names);
+	int i = parse_name(value, choice_names(opt));
 
 	if (i < 0)
 		return i;
@@ -213,10 +227,36 @@ static const char *option_name(int opt)
 	return o->name;
 }
 
+/* The names that an option takes, behind each other; "" if it takes others. */
+static void option_values(int opt, char *ret, size_t size)
+{
+	const char *const *names = choice_names(opt);
+	const char *name;
+	size_t at = 0;
+	unsigned i;
+
+	ret[0] = '\0';
+	for (i = 0; at < size; i++) {
+		if (opt == OPT_JOBS)
+			name = bench_job_name(i);
+		else if (opt == OPT_TARGETS)
+			name = bench_target_name(i);
+		else
+			name = names ? names[i] : NULL;
+		if (!name)
+			break;
+		at += (size_t)snprintf(ret + at, size - at, "%s%s",
+				i > 0 ? ", " : " (", name);
+	}
+	if (at > 0 && at < size)
+		snprintf(ret + at, size - at, ")");
+}
+
 static int take_options(
 		struct cli *c, struct bench_cmd *b, int argc, char **argv)
 {
-	char what[32];
+	char values[200];
+	char what[256];
 	int opt;
 
 	while ((opt = cli_getopt_long(c, argc, argv, options)) != -1) {
@@ -224,7 +264,9 @@ static int take_options(
 			return cli_usage(c);
 		if (take_option(b, opt, optarg) == 0)
 			continue;
-		snprintf(what, sizeof(what), "value of --%s", option_name(opt));
+		option_values(opt, values, sizeof(values));
+		snprintf(what, sizeof(what), "value for --%s%s",
+				option_name(opt), values);
 		return cli_bad_value(c, what, optarg);
 	}
 	return 0;
