@@ -324,6 +324,15 @@ static int by_iops(const void *a, const void *b)
 	return (fa->iops > fb->iops) - (fa->iops < fb->iops);
 }
 
+static struct bench_figures lane_median(struct run *r, unsigned lane)
+{
+	unsigned rounds = r->opts->rounds;
+	struct bench_figures *f = r->rounds + (size_t)lane * rounds;
+
+	qsort(f, rounds, sizeof(*f), by_iops);
+	return f[(rounds - 1) / 2];
+}
+
 static int run_job(struct run *r, unsigned number)
 {
 	const struct job *job = &bench_jobs[number];
@@ -352,12 +361,8 @@ static int run_job(struct run *r, unsigned number)
 		r->done++;
 	}
 	for (i = 0; i < r->nlanes; i++) {
-		if (!lane_takes(&r->lanes[i], job))
-			continue;
-		qsort(&r->rounds[i * rounds], rounds, sizeof(*r->rounds),
-				by_iops);
-		r->report->figures[number][i] =
-				r->rounds[i * rounds + (rounds - 1) / 2];
+		if (lane_takes(&r->lanes[i], job))
+			r->report->figures[number][i] = lane_median(r, i);
 	}
 	return 0;
 }

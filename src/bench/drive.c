@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define MIB         (1u << 20)
+#define MIB         ((size_t)1 << 20)
 #define SEQ_DEPTH   8u
 #define BIG_BS      65536u /* the largest request of a job at any depth */
 #define NAMES_MAX   20000u
