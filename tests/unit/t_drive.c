@@ -342,17 +342,18 @@ static void what_is_wrong_is_caught(void **state)
 		int err;
 		const char *says;
 	} cases[] = {
+		/* what is found first is chance where it is not said here */
 		{ "overwrite4k", LOSES, -EUCLEAN, "generation" },
-		{ "overwrite4k", MISPLACES, -EUCLEAN, "block" },
+		{ "overwrite4k", MISPLACES, -EUCLEAN, "reads back wrong" },
 		{ "overwrite4k", TEARS, -EUCLEAN, "half" },
 		{ "overwrite4k", REPEATS, -EUCLEAN, "generation" },
 		{ "overwrite4k", FAILS, -ENOSPC, "overwrite4k on fake" },
 		{ "overwrite4k", SHORTENS, -EIO, "cut short" },
 		{ "seqwrite1m", LOSES, -EUCLEAN, "generation" },
 		{ "append4k", LOSES, -EUCLEAN, "zeroes" },
-		{ "append64k", TEARS, -EUCLEAN, "zeroes" },
+		{ "append64k", TEARS, -EUCLEAN, "reads back wrong" },
 		{ "hole4k", LOSES, -EUCLEAN, "zeroes" },
-		{ "prealloc4k", MISPLACES, -EUCLEAN, "block" },
+		{ "prealloc4k", MISPLACES, -EUCLEAN, "reads back wrong" },
 		{ "read4k", MIXES, -EIO, "not written there" },
 		{ "seqread1m", MIXES, -EIO, "not written there" },
 		{ "fsync4k", LOSES, -EUCLEAN, "zeroes" },
