@@ -118,14 +118,14 @@ int drive_queue_pass(struct drive *d)
 
 /* ---- a sample ---- */
 
-/* Half of it from what this pass touched, half from anywhere in the file; its
- * first and last block are always in it. */
+/* All of a small file. Of others half from what this pass touched, half from
+ * anywhere in it; its first and last block always. */
 static uint32_t sample_block(struct drive *d, uint32_t i)
 {
 	uint32_t end = d->content->end;
 
-	if (i == 0)
-		return 0;
+	if (i == 0 || end <= SAMPLE)
+		return i;
 	if (i == 1)
 		return end - 1;
 	if (i % 2 == 0 && d->next > 0)

@@ -323,7 +323,8 @@ static void every_job_is_done(void **state)
 		assert_int_equal(round_of(job->name, true, HONEST, &o), 0);
 		assert_true(o.figures.measured && o.figures.iops > 0);
 		assert_true(o.figures.p50_us <= o.figures.p99_us);
-		assert_true(o.checked >= 256);
+		/* a file that grew slowly is smaller than a sample */
+		assert_true(o.checked >= (job->file == JOB_EMPTY ? 1 : 256));
 		assert_string_equal(o.fault.text, "");
 		assert_int_equal(o.figures.has_bytes, job->bs > 0);
 		if (job_is_queued(job) && job->bs < 65536)
