@@ -7,8 +7,8 @@
 set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config
-	libisal-dev libbsd-dev libjansson-dev libcmocka-dev systemtap-sdt-dev
-	scdoc e2fsprogs attr acl util-linux mount fdisk python3 procps)
+	libisal-dev libbsd-dev liburing-dev libjansson-dev libcmocka-dev
+	systemtap-sdt-dev scdoc e2fsprogs attr acl util-linux mount fdisk python3 procps)
 bench=(gnuplot-nox)
 lint=(g++ clang clang-format clang-tidy cppcheck)
 

@@ -409,12 +409,14 @@ static int emu_close(struct bdev *dev)
 
 static const struct bdev_ops emu_ops = {
 	.name = "emu",
+	.is_copy = true,
 	.submit = emu_submit,
 	.close = emu_close,
 };
 
 static const struct bdev_ops emu_async_ops = {
 	.name = "emu-async",
+	.is_copy = true,
 	.submit = emu_submit,
 	.poll = emu_poll,
 	.close = emu_close,
