@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads: direct (iolock shared for submission, so that nothing is freed under
+ * Reads: by DAX or direct (iolock shared, so that nothing is freed under
  * them) or through the page cache (no iolock: the cache's own locks).
  *
  * Access times follow relatime: updated when older than mtime or ctime, or than
@@ -49,7 +49,9 @@ ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
 		return -EOPNOTSUPP;
 	if (it->count == 0)
 		return 0;
-	if ((file->flags & UEXT4_O_DIRECT) &&
+	if (inode->file.dax) /* W2 */
+		done = dax_read_iter(file, pos, it, rwf);
+	else if ((file->flags & UEXT4_O_DIRECT) &&
 			!(inode_flags(inode) &
 					(DINODE_F_INLINE_DATA |
 							DINODE_F_VERITY)))

@@ -293,7 +293,9 @@ ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
 	if (ret < 0)
 		return ret;
 	inode_spend_as(file->inode, file->is_super);
-	if (file->flags & UEXT4_O_DIRECT)
+	if (file->inode->file.dax) /* W2 */
+		done = dax_write_iter(file, pos, it, rwf);
+	else if (file->flags & UEXT4_O_DIRECT)
 		done = dio_write_iter(file, pos, it, rwf, &synced);
 	else
 		done = buffered_write_iter(file, pos, it, rwf);

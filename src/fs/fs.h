@@ -120,6 +120,12 @@ int fs_writeback_all(struct uext4_fs *fs);
 /* fs_iomap.c */
 extern const struct iomap_ops fs_iomap_ops;
 
+/* fs_dax.c */
+extern const struct iomap_ops fs_dax_ops;
+/* Can what UEXT4_MNT_DAX asks for be had? -EINVAL together with DIRECT,
+ * -EOPNOTSUPP if there is no memory; logged. */
+int fs_check_dax(struct uext4_fs *fs);
+
 static inline struct uext4_fs *inode_fs(const struct inode *inode)
 {
 	return inode->it->owner;

@@ -4,6 +4,7 @@
  *
  *	file_write_iter()		dispatch			file_write.c
  *	  buffered_write_iter()		through the page cache		file_write.c
+ *	  dax_write_iter()		by the device's memory		dax_write.c
  *	  dio_write_iter()		direct				dio_write.c
  *	    write_checks()		limits, privileges, times	file_write.c
  *	    iomap_dio_rw()		the engine			iomap/dio.c
@@ -64,6 +65,11 @@ ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
 ssize_t dio_write_iter(struct uext4_file *file, uint64_t pos,
 		struct iov_iter *it, unsigned rwf, bool *ret_synced);
 ssize_t buffered_write_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf);
+/* Of a DAX file, whether it was opened O_DIRECT or not. */
+ssize_t dax_write_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf);
+ssize_t dax_read_iter(struct uext4_file *file, uint64_t pos,
 		struct iov_iter *it, unsigned rwf);
 /* The rest of a direct write, at an explicit position: append is not applied
  * twice (F1). */
