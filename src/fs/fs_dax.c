@@ -16,12 +16,16 @@
  *                nothing.
  *          (FX2) Blocks are reserved and entered under the exclusive iolock, so
  *                what was a hole in dax_begin() is one in dax_end().
- *          (FX3) Node blocks are not paid for before. If there is none, what
- *                was reserved goes back and the piece fails with -ENOSPC.
+ *          (FX3) The tree nodes that a reserved run may need are claimed with it,
+ *                as far as there is room for them: then entering it does not
+ *                fail for lack of space. The last few blocks go without; if
+ *                a node was needed, the run goes back.
  *
  * Locks    iolock(w) > [ handle > map(w) > size ]; overwrites: iolock(r) >
  *          map(r).
  */
+#include <assert.h>
+
 #include "alloc/alloc.h"
 #include "bdev/bdev.h"
 #include "fs/fs.h"
@@ -35,8 +39,26 @@ static struct inode *dax_inode(struct iomap_file *f)
 
 /* ---- begin ---- */
 
-/* A place for the hole @run, or the start of it. */
-static int dax_reserve(struct inode *inode, struct map_run *run)
+/* Reserve up to @req->len blocks, and claim their nodes. */
+static int dax_reserve_paid(struct inode *inode, const struct alloc_req *req,
+		struct alloc_run *ret_run, uint32_t *ret_nodes)
+{
+	struct alloc *a = inode->it->alloc;
+	uint32_t nodes = map_nodes_run(&inode->map, req->len);
+	int ret;
+
+	ret = alloc_claim(a, nodes, map_super_flag(&inode->map));
+	if (ret < 0)
+		return ret;
+	ret = alloc_reserve(a, req, ret_run);
+	*ret_nodes = ret < 0 ? 0 : map_nodes_run(&inode->map, ret_run->len);
+	alloc_unclaim(a, nodes - *ret_nodes);
+	return ret;
+}
+
+/* A place for the hole @run, or the start of it (FX3). */
+static int dax_reserve(
+		struct inode *inode, struct map_run *run, uint32_t *ret_nodes)
 {
 	struct alloc_req req = {
 		.goal = map_goal(&inode->map, run->lblk),
@@ -49,7 +71,15 @@ static int dax_reserve(struct inode *inode, struct map_run *run)
 
 	if (!inode->map.is_extents)
 		req.flags |= ALLOC_F_LOW32;
-	ret = alloc_reserve(inode->it->alloc, &req, &got);
+	for (;; req.len /= 2) {
+		ret = dax_reserve_paid(inode, &req, &got, ret_nodes);
+		if (ret != -ENOSPC || req.len == 1)
+			break;
+	}
+	if (ret == -ENOSPC) {
+		*ret_nodes = 0;
+		ret = alloc_reserve(inode->it->alloc, &req, &got);
+	}
 	if (ret < 0)
 		return ret;
 	run->pblk = got.pblk;
@@ -63,6 +93,7 @@ static int dax_begin_write(struct inode *inode, lblk_t lblk, uint32_t n,
 		uint32_t flags, struct iomap *ret_map)
 {
 	uint32_t bits = inode->file.blkbits;
+	uint32_t nodes = 0;
 	struct map_run run;
 	int ret;
 
@@ -74,7 +105,7 @@ static int dax_begin_write(struct inode *inode, lblk_t lblk, uint32_t n,
 			return -EAGAIN;
 		rwsem_assert_write_held(&inode->rwsem); /* FX2 */
 		run.len = min_of(run.len, n);
-		ret = dax_reserve(inode, &run);
+		ret = dax_reserve(inode, &run, &nodes);
 		if (ret < 0)
 			return ret;
 	}
@@ -85,6 +116,7 @@ static int dax_begin_write(struct inode *inode, lblk_t lblk, uint32_t n,
 		.type = run.type == MAP_UNWRITTEN ? IOMAP_UNWRITTEN
 						  : IOMAP_MAPPED,
 		.flags = run.is_new ? IOMAP_F_NEW : 0,
+		.cookie = nodes, /* claimed, for dax_end() */
 	};
 	return 0;
 }
@@ -105,32 +137,46 @@ static int dax_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
 
 /* ---- end ---- */
 
-/* Mark the reserved run used and insert it. *ret_ours says whether the run is
- * still only reserved when this fails. */
-static int dax_insert(struct handle *h, struct inode *inode,
-		const struct map_run *run, bool *ret_ours)
+/* A piece that was written. */
+struct dax_piece {
+	struct map_run run;
+	uint64_t end;   /* of its bytes */
+	uint32_t nodes; /* claimed, of these still there */
+	bool reserved;  /* not yet marked used */
+};
+
+/* Mark the reserved run used and insert it. */
+static int dax_insert(
+		struct handle *h, struct inode *inode, struct dax_piece *p)
 {
+	const struct map_run *run = &p->run;
 	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
+	struct mapping *m = &inode->map;
+	uint64_t used = atomic_load(&m->nodes_claimed);
 	int ret;
 
 	ret = alloc_rsv_commit(h, inode->it->alloc, ar);
 	if (ret < 0)
 		return ret;
-	*ret_ours = false;
-	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len, 0);
+	p->reserved = false;
+	ret = map_insert(h, m, run->lblk, run->pblk, run->len,
+			p->nodes > 0 ? MAP_F_CLAIMED : 0);
+	used = atomic_load(&m->nodes_claimed) - used;
+	assert(used <= p->nodes);
+	p->nodes -= (uint32_t)used;
 	if (ret < 0)
 		(void)alloc_free(h, inode->it->alloc, ar, 0);
 	return ret;
 }
 
-/* The one transaction of a piece that ends at byte @end. */
-static int dax_commit(struct inode *inode, const struct map_run *run,
-		uint64_t end, bool *ret_ours)
+/* The one transaction of a piece. */
+static int dax_commit(struct inode *inode, struct dax_piece *p)
 {
+	const struct map_run *run = &p->run;
 	struct converted c = {
 		.lblk = run->lblk,
 		.len = run->len,
-		.end = end,
+		.end = p->end,
 		.grow = true,
 	};
 	uint32_t credits = INODE_CREDITS;
@@ -147,11 +193,11 @@ static int dax_commit(struct inode *inode, const struct map_run *run,
 	if (err < 0)
 		return err;
 	if (run->is_new)
-		ret = dax_insert(h, inode, run, ret_ours);
+		ret = dax_insert(h, inode, p);
 	else if (run->type == MAP_UNWRITTEN)
 		ret = convert_unwritten_extents(h, inode, &c);
 	if (ret == 0)
-		ret = handle_inode_extension(h, inode, end);
+		ret = handle_inode_extension(h, inode, p->end);
 	return handle_finish(h, ret);
 }
 
@@ -160,26 +206,34 @@ static int dax_end(struct iomap_file *f, uint64_t pos, uint64_t len,
 {
 	struct inode *inode = dax_inode(f);
 	uint64_t first = pos >> f->blkbits;
-	struct map_run run = {
-		.lblk = (lblk_t)first,
-		.len = (uint32_t)(((pos + len - 1) >> f->blkbits) - first) + 1,
-		.pblk = map->addr >> f->blkbits,
-		.type = map->type == IOMAP_UNWRITTEN ? MAP_UNWRITTEN
-						     : MAP_WRITTEN,
-		.is_new = (map->flags & IOMAP_F_NEW) != 0,
+	bool is_new = (map->flags & IOMAP_F_NEW) != 0;
+	struct dax_piece p = {
+		.run = {
+			.lblk = (lblk_t)first,
+			.len = (uint32_t)(((pos + len - 1) >> f->blkbits) -
+					first) + 1,
+			.pblk = map->addr >> f->blkbits,
+			.type = map->type == IOMAP_UNWRITTEN ? MAP_UNWRITTEN
+							     : MAP_WRITTEN,
+			.is_new = is_new,
+		},
+		.end = pos + done,
+		.nodes = is_new ? (uint32_t)map->cookie : 0,
+		.reserved = is_new,
 	};
-	bool ours = run.is_new;
 	int ret = 0;
 
 	if (!(flags & IOMAP_WRITE))
 		return 0;
 	if (done > 0 &&
-			(run.is_new || run.type == MAP_UNWRITTEN ||
-					pos + done > inode_size(inode))) /* FX1 */
-		ret = dax_commit(inode, &run, pos + done, &ours);
-	if ((done == 0 || ret < 0) && ours)
+			(is_new || p.run.type == MAP_UNWRITTEN ||
+					p.end > inode_size(inode))) /* FX1 */
+		ret = dax_commit(inode, &p);
+	if (p.reserved)
 		alloc_rsv_release(inode->it->alloc,
-				(struct alloc_run){ run.pblk, run.len });
+				(struct alloc_run){ p.run.pblk, p.run.len });
+	if (p.nodes > 0)
+		alloc_unclaim(inode->it->alloc, p.nodes);
 	return ret;
 }
 
