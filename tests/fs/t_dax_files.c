@@ -6,8 +6,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "alloc/alloc.h"
@@ -408,6 +412,72 @@ static void a_full_disk_makes_a_write_short(void **state)
 	}
 }
 
+#define CHILD_SKIP 77
+
+/* In a process of its own: the image is sparse, on a host file system of 6 MiB
+ * that it does not fit in. Returns the exit status. */
+static int fill_host(struct env *e)
+{
+	struct uext4_mount_opts o = {
+		.size = sizeof(o),
+		.flags = UEXT4_MNT_DAX | UEXT4_MNT_NOTHREAD,
+	};
+	size_t len = 12 << 20;
+	uint8_t *buf = env_alloc(len, 'h');
+	struct uext4_file *f;
+	char dir[128];
+	char path[160];
+	uint8_t one;
+	ssize_t n;
+
+	(void)snprintf(dir, sizeof(dir), "%s/host", e->dir);
+	if (unshare(CLONE_NEWNS) < 0 ||
+			mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) <
+					0 ||
+			mkdir(dir, 0700) < 0 ||
+			mount("none", dir, "tmpfs", 0, "size=6m") < 0)
+		return CHILD_SKIP;
+	if (env_sh("cp --sparse=always %s %s/img", e->img, dir) != 0)
+		return 1;
+	(void)snprintf(path, sizeof(path), "%s/img", dir);
+	if (uext4_mount(path, &o, &e->fs) < 0 ||
+			uext4_open(e->fs, NULL, "/f", RW, 0644, NULL, &f) < 0)
+		return 2;
+	if (uext4_pwrite(f, buf, 1 << 20, 5) != 1 << 20)
+		return 3;
+	n = uext4_pwrite(f, buf, len, (1 << 20) + 5);
+	if (n >= (ssize_t)len || (n < 0 && n != -ENOSPC))
+		return 4;
+	/* What was written can still be overwritten and read. */
+	if (uext4_pwrite(f, buf, 1 << 20, 5) != 1 << 20 ||
+			uext4_pread(f, &one, 1, 1 << 20) != 1 || one != 'h')
+		return 5;
+	n = uext4_pwrite(f, buf, len, 64 << 20);
+	return n == -ENOSPC ? 0 : 6;
+}
+
+/* DX2 */
+static void a_full_host_is_an_error_and_no_signal(void **state)
+{
+	struct env e;
+	int status;
+	pid_t pid;
+
+	env_image(&e, env_profile_find("ext4-4k-nojournal"), NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(fill_host(&e));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	env_free(&e);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == CHILD_SKIP) {
+		print_message("skip: may not mount a tmpfs\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- W17 ---- */
 
 /* Bytes that somebody else left behind the end of a file, in its block. */
@@ -518,6 +588,7 @@ int main(void)
 		cmocka_unit_test(synced_bytes_survive_a_power_cut),
 		cmocka_unit_test(a_refused_write_leaves_nothing),
 		cmocka_unit_test(a_full_disk_makes_a_write_short),
+		cmocka_unit_test(a_full_host_is_an_error_and_no_signal),
 		cmocka_unit_test(old_bytes_behind_the_end_never_show),
 		cmocka_unit_test(the_edges_of_holes_are_zeroed_in_place),
 	};

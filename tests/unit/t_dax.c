@@ -36,10 +36,10 @@ static struct fake_file *emu_file(void)
 	struct emu_img *img;
 	struct bdev *dev;
 
-	assert_int_equal(emu_img_new(32 * BLK, &img), 0);
+	assert_int_equal(emu_img_new((uint64_t)32 * BLK, &img), 0);
 	assert_int_equal(bdev_emu_open(img, &opts, &dev), 0);
 	emu_img_free(img);
-	ff = fake_new(dev, 12, 32, 4 * BLK);
+	ff = fake_new(dev, 12, 32, (size_t)4 * BLK);
 	fake_set_dax(ff);
 	return ff;
 }
@@ -365,8 +365,8 @@ static void no_space_midway_is_a_short_write(void **state)
 	struct fake_file *ff;
 	uint8_t buf[20 * BLK];
 
-	assert_int_equal(bdev_mem_open(NULL, 16 * BLK, 0, &dev), 0);
-	ff = fake_new(dev, 12, 32, 4 * BLK);
+	assert_int_equal(bdev_mem_open(NULL, (uint64_t)16 * BLK, 0, &dev), 0);
+	ff = fake_new(dev, 12, 32, (size_t)4 * BLK);
 	fake_set_dax(ff);
 	ff->max_run = 3;
 	memset(buf, 4, sizeof(buf));
