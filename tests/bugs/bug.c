@@ -46,7 +46,7 @@ int bug_try_mount(struct bug *b)
 	b->e.log[0] = '\0';
 	if (!b->dev) {
 		assert_int_equal(emu_img_load(b->e.img, &img), 0);
-		assert_int_equal(bdev_emu_open(img, NULL, &b->dev), 0);
+		assert_int_equal(bdev_emu_open(img, &b->emu, &b->dev), 0);
 		emu_img_free(img);
 	}
 	ret = fs_mount(b->dev, false, &b->opts, &b->e.fs);
