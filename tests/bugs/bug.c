@@ -28,6 +28,7 @@ void bug_image(struct bug *b, const char *profile, const char *size)
 	memset(b, 0, sizeof(*b));
 	env_image(&b->e, env_profile_find(profile), size);
 	b->now.tv_sec = 1700000000;
+	b->emu.flags = BDEV_EMU_F_MAP;
 	b->opts = (struct uext4_mount_opts){
 		.size = sizeof(b->opts),
 		.flags = UEXT4_MNT_NOTHREAD,
@@ -40,14 +41,13 @@ void bug_image(struct bug *b, const char *profile, const char *size)
 
 int bug_try_mount(struct bug *b)
 {
-	const struct bdev_emu_opts emu = { .flags = BDEV_EMU_F_MAP };
 	struct emu_img *img;
 	int ret;
 
 	b->e.log[0] = '\0';
 	if (!b->dev) {
 		assert_int_equal(emu_img_load(b->e.img, &img), 0);
-		assert_int_equal(bdev_emu_open(img, &emu, &b->dev), 0);
+		assert_int_equal(bdev_emu_open(img, &b->emu, &b->dev), 0);
 		emu_img_free(img);
 	}
 	ret = fs_mount(b->dev, false, &b->opts, &b->e.fs);
