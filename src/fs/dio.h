@@ -74,6 +74,7 @@ struct dio_pending {
 	TAILQ_ENTRY(dio_pending) node;
 	uint64_t pos, end;
 	bool listed;
+	bool claimed;   /* its blocks are, if they have to be */
 	bool data_done; /* prefix policy: only those before it are missing */
 };
 

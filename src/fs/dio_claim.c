@@ -10,6 +10,9 @@
  *          (CL3) A request that leaves before it is under way pulls the cursor
  *                back if it was the last; else its range becomes a gap of
  *                zeroes.
+ *          (CL4) Under dio_size=prefix claims are taken in the order of places: a
+ *                request keeps its claims until all before it have ended, so
+ *                none of those may still have to wait for a claim.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -86,16 +89,57 @@ static bool claim_is_free_locked(struct inode_dio *id,
 	return true;
 }
 
+/* CL4: has everything before it taken its claims? */
+static bool claim_is_next_locked(struct inode_dio *id, const struct dio_req *r)
+		UEXT4_REQUIRES(id->lock)
+{
+	struct inode *inode = r->inode;
+	const struct dio_pending *p;
+	bool is_next = true;
+
+	if (!r->pending.listed || !fs_sizes_by_prefix(inode_fs(inode)))
+		return true;
+	mutex_lock(&inode->attr_lock);
+	for (p = TAILQ_FIRST(&id->pending); p != &r->pending && is_next;
+			p = TAILQ_NEXT(p, node))
+		is_next = p->claimed;
+	mutex_unlock(&inode->attr_lock);
+	return is_next;
+}
+
+static bool claim_can_go_locked(struct inode_dio *id, const struct dio_req *r)
+		UEXT4_REQUIRES(id->lock)
+{
+	return claim_is_next_locked(id, r) &&
+			claim_is_free_locked(id, &r->claim);
+}
+
+static void claim_insert_locked(struct inode_dio *id, struct dio_req *r)
+		UEXT4_REQUIRES(id->lock)
+{
+	struct dio_claim *c = &r->claim;
+
+	TAILQ_INSERT_TAIL(&id->claims, c, node);
+	if (claim_has_edge(c))
+		id->nedges++;
+	c->held = true;
+	if (!r->pending.listed || !fs_sizes_by_prefix(inode_fs(r->inode)))
+		return;
+	mutex_lock(&r->inode->attr_lock);
+	r->pending.claimed = true;
+	mutex_unlock(&r->inode->attr_lock);
+	cond_broadcast(&id->wait);
+}
+
 int dio_claim_take(struct dio_req *r)
 {
 	struct inode_dio *id = inode_dio_get(r->inode);
-	struct dio_claim *c = &r->claim;
 	bool wait = !(r->rwf & UEXT4_RW_NOWAIT);
 
 	if (id == NULL)
 		return -ENOMEM;
 	mutex_lock(&id->lock);
-	while (!claim_is_free_locked(id, c) &&
+	while (!claim_can_go_locked(id, r) &&
 			!iomap_lacks(&r->inode->file, IOMAP_LACKS_CLAIMS)) {
 		mutex_unlock(&id->lock);
 		if (!wait)
@@ -103,13 +147,10 @@ int dio_claim_take(struct dio_req *r)
 		iomap_at(&r->inode->file, r->pos, "claim_wait");
 		fs_queues_help(inode_fs(r->inode));
 		mutex_lock(&id->lock);
-		if (!claim_is_free_locked(id, c))
+		if (!claim_can_go_locked(id, r))
 			(void)cond_wait_ms(&id->wait, &id->lock, CLAIM_WAIT_MS);
 	}
-	TAILQ_INSERT_TAIL(&id->claims, c, node);
-	if (claim_has_edge(c))
-		id->nedges++;
-	c->held = true;
+	claim_insert_locked(id, r);
 	mutex_unlock(&id->lock);
 	return 0;
 }
@@ -140,6 +181,7 @@ static void pending_insert_locked(struct inode_dio *id, struct dio_pending *p)
 		id->append_cursor = 0;
 	id->append_cursor = max_u64(id->append_cursor, p->end);
 	p->listed = true;
+	p->claimed = false;
 	p->data_done = false;
 	TAILQ_FOREACH_REVERSE(at, &id->pending, dio_pendings, node)
 	{

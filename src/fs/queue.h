@@ -24,6 +24,10 @@
  *          (Q4) A request shows what it holds and where it is in flight in a
  *               slot of its queue, not in the inode: two queues at work on one
  *               file share no cache line that either of them writes.
+ *          (Q5) Who polls the eventfd is told of everything that came to its
+ *               end since the owner last looked: by the channel, by the owner
+ *               on his way out, or by whoever else ended a request while he
+ *               was not inside.
  */
 #ifndef UEXT4_FS_QUEUE_H
 #define UEXT4_FS_QUEUE_H
@@ -103,6 +107,9 @@ struct uext4_queue {
 	_Atomic(struct queue_req *) over; /* the same of what is over */
 	_Atomic uint32_t nflight; /* from start to over */
 	_Atomic bool sleeping;    /* the owner, in bdev_poll() */
+	_Atomic bool is_watched;  /* the owner knows the eventfd */
+	_Atomic bool at_work; /* it is inside, and looks at over when it goes;
+				 set only if is_watched */
 };
 
 static inline void queue_list_init(struct queue_list *l)

@@ -84,11 +84,13 @@ static void rw_start_direct(struct uext4_queue *q, struct queue_req *req)
 
 	if (op_is_write(req))
 		inode_spend_as(req->file->inode, req->file->is_super);
-	else if (!nowait && !(req->file->flags & UEXT4_O_NOATIME))
-		inode_accessed(req->file->inode);
 	ret = rw_start_engine(q, req);
 	if (ret == -ENOSPC && !nowait && write_make_room(q->fs) == 0)
 		ret = rw_start_engine(q, req);
+	/* A read that is refused is no access. */
+	if (ret >= 0 && !op_is_write(req) && !nowait &&
+			!(req->file->flags & UEXT4_O_NOATIME))
+		inode_accessed(req->file->inode);
 	if (ret == DIO_BUFFERED)
 		rw_at_once(q, req);
 	else if (ret < 0)
