@@ -213,6 +213,10 @@ struct dio_req *dio_prefix_more(struct inode *inode);
 int dio_rsv_take(struct dio_req *r) UEXT4_MUST_CHECK;
 /* What is reserved at @lblk? False: nothing. */
 bool dio_rsv_find(struct inode *inode, lblk_t lblk, struct map_run *ret_run);
+/* Mark what the @n requests use as used on disk, in @h, ahead of entering all of
+ * it in the same transaction (DR5). Credits: dio_rsv_credits() for each. */
+int dio_rsv_mark(struct handle *h, struct inode *inode, struct dio_req **reqs,
+		unsigned n) UEXT4_MUST_CHECK;
 /* Of the @n blocks at @lblk, in use by requests whose data is there, enter the
  * first (those that are mapped already stay): marked used and mapped, in @h. How
  * many that were: *ret_n, also when it fails. Credits: dio_rsv_credits(). */

@@ -317,6 +317,38 @@ static void req_undo(struct dio_req *r)
 	r->placed = false;
 }
 
+/* One reservation holds it all: the engine need not ask. */
+static void req_hint_reserved(struct dio_req *r)
+{
+	uint32_t bits = r->inode->file.blkbits;
+	const struct dio_use *u = &r->use;
+	uint64_t end = r->pos + r->it.count;
+
+	if (u->lblk > r->pos >> bits ||
+			((uint64_t)u->lblk + u->len) << bits < end)
+		return;
+	dio_give_hint(r, &(struct map_run){
+					 .lblk = u->lblk,
+					 .len = u->len,
+					 .pblk = u->pblk,
+					 .type = MAP_WRITTEN,
+			 });
+	r->dio.hint.flags = IOMAP_F_NEW;
+}
+
+/* Blocks for the holes. What is dirty in the cache goes first: write-back finds
+ * blocks of its own for it. */
+static int req_reserve(struct dio_req *r)
+{
+	int ret;
+
+	ret = iomap_dio_sync_cache(&r->inode->file, r->pos, r->it.count, true,
+			(r->rwf & UEXT4_RW_NOWAIT) != 0);
+	if (ret == -ENOTBLK) /* the engine will meet that page, too */
+		return 0;
+	return ret < 0 ? ret : dio_rsv_take(r);
+}
+
 /* What the plan asks for before the engine. */
 static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 		enum dio_range range)
@@ -339,7 +371,9 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 		ret = req_claim(r);
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
-		ret = dio_rsv_take(r);
+		ret = req_reserve(r);
+	if (ret == 0 && r->use.rsv != NULL)
+		req_hint_reserved(r);
 	return ret;
 }
 

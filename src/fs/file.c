@@ -349,7 +349,7 @@ struct uext4_node *uext4_file_node(struct uext4_file *file)
 
 uint32_t uext4_dio_align(struct uext4_file *file)
 {
-	return file->inode->file.dev->geo.sector;
+	return file->inode->file.dax ? 1 : file->inode->file.dev->geo.sector;
 }
 
 /* ---- data ---- */

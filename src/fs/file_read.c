@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads: direct (iolock shared while they are started, so that nothing is freed under
- * them) or through the page cache (no iolock: the cache's own locks).
+ * Reads: by DAX or direct (iolock shared while they are started, so that
+ * nothing is freed under them) or through the page cache (no iolock: the
+ * cache's own locks).
  *
  * Access times follow relatime: updated when older than mtime or ctime, or than
  * a day.
@@ -91,7 +92,7 @@ static ssize_t dio_read_iter(struct uext4_file *file, uint64_t pos,
 
 bool file_reads_directly(const struct uext4_file *file)
 {
-	return (file->flags & UEXT4_O_DIRECT) &&
+	return (file->flags & UEXT4_O_DIRECT) && !file->inode->file.dax &&
 			!(inode_flags(file->inode) &
 					(DINODE_F_INLINE_DATA |
 							DINODE_F_VERITY));
@@ -111,7 +112,9 @@ ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
 		return -EOPNOTSUPP;
 	if (it->count == 0)
 		return 0;
-	if (file_reads_directly(file))
+	if (inode->file.dax) /* W2 */
+		done = dax_read_iter(file, pos, it, rwf);
+	else if (file_reads_directly(file))
 		done = dio_read_iter(file, pos, it, rwf);
 	else if (rwf & UEXT4_RW_NOWAIT)
 		return -EOPNOTSUPP;

@@ -140,6 +140,12 @@ static inline bool fs_sizes_by_prefix(const struct uext4_fs *fs)
 	return fs->opts.dio_size == UEXT4_DIO_SIZE_PREFIX;
 }
 
+/* fs_dax.c */
+extern const struct iomap_ops fs_dax_ops;
+/* Can what UEXT4_MNT_DAX asks for be had? -EINVAL together with DIRECT,
+ * -EOPNOTSUPP if there is no memory; logged. */
+int fs_check_dax(struct uext4_fs *fs);
+
 static inline struct uext4_fs *inode_fs(const struct inode *inode)
 {
 	return inode->it->owner;

@@ -109,7 +109,7 @@ static void rw_start(struct uext4_queue *q, struct queue_req *req)
 		ret = write ? fs_may_write(q->fs) : fs_may_read(q->fs);
 	if (ret < 0)
 		req_ready(q, req, ret);
-	else if (write ? (req->file->flags & UEXT4_O_DIRECT) != 0
+	else if (write ? file_writes_directly(req->file)
 			: file_reads_directly(req->file))
 		rw_start_direct(q, req);
 	else

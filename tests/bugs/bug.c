@@ -40,13 +40,14 @@ void bug_image(struct bug *b, const char *profile, const char *size)
 
 int bug_try_mount(struct bug *b)
 {
+	const struct bdev_emu_opts emu = { .flags = BDEV_EMU_F_MAP };
 	struct emu_img *img;
 	int ret;
 
 	b->e.log[0] = '\0';
 	if (!b->dev) {
 		assert_int_equal(emu_img_load(b->e.img, &img), 0);
-		assert_int_equal(bdev_emu_open(img, NULL, &b->dev), 0);
+		assert_int_equal(bdev_emu_open(img, &emu, &b->dev), 0);
 		emu_img_free(img);
 	}
 	ret = fs_mount(b->dev, false, &b->opts, &b->e.fs);
