@@ -74,7 +74,7 @@ struct dio_pending {
 	TAILQ_ENTRY(dio_pending) node;
 	uint64_t pos, end;
 	bool listed;
-	bool claimed;   /* its blocks are, if they have to be */
+	bool claimed;   /* its request has its claim */
 	bool data_done; /* prefix policy: only those before it are missing */
 };
 
@@ -186,13 +186,12 @@ void dio_req_land(struct dio_req *r);
 
 /* ---- dio_claim.c ---- */
 
-/* Take @r->claim, which is filled in. -EAGAIN with NOWAIT. */
+/* Take @r->claim, which is filled in; a request that ends behind isize is pending
+ * afterwards, so that appends know. -EAGAIN with NOWAIT. */
 int dio_claim_take(struct dio_req *r) UEXT4_MUST_CHECK;
 void dio_claim_put(struct dio_req *r);
 /* A place behind isize and everything pending, for an append (W12). */
 int dio_place_append(struct dio_req *r) UEXT4_MUST_CHECK;
-/* The request ends behind isize: let appends know. */
-int dio_pending_add(struct dio_req *r) UEXT4_MUST_CHECK;
 /* The checks have cut it. */
 void dio_pending_cut(struct dio_req *r, uint64_t end);
 void dio_pending_del(struct dio_req *r);

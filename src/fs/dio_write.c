@@ -365,9 +365,7 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 		if (!iomap_dio_busy(&inode->file))
 			inode_trim_eof(inode);
 	}
-	if (r->extends && !plan->wait)
-		ret = dio_pending_add(r);
-	if (ret == 0 && plan->claim)
+	if (plan->claim)
 		ret = req_claim(r);
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
