@@ -84,8 +84,7 @@ static void queue_signal(struct uext4_queue *q)
 {
 	const uint64_t one = 1;
 
-	if (atomic_load(&q->is_watched) &&
-			write(q->efd, &one, sizeof(one)) < 0)
+	if (atomic_load(&q->is_watched) && write(q->efd, &one, sizeof(one)) < 0)
 		return; /* full: it is readable */
 }
 
