@@ -19,6 +19,10 @@
  *          (DW3) The iolock is held while a request is started, not while it is
  *                under way; but under the serial protocol, where whoever extends
  *                or pads keeps it until the end (D-10: for this request).
+ *          (DW4) Under dio_size=prefix whoever extends by part of a block goes
+ *                the serial way. Side by side: A has its place, B the one behind
+ *                it in the same block, and B claims the block first; B is done
+ *                and waits for A to end, A waits for the claim of B.
  */
 #include <time.h>
 
@@ -175,8 +179,9 @@ bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end)
 
 	return h != NULL && h->run.type == MAP_WRITTEN && at >= h->run.lblk &&
 			end - h->run.lblk <= h->run.len &&
-			h->seq == atomic_load_explicit(&r->inode->map.seq,
-						  memory_order_acquire);
+			h->seq ==
+			atomic_load_explicit(&r->inode->map.seq,
+					memory_order_acquire);
 }
 
 /* The state of all blocks of the range; with r->dio.has_hint one run of written
@@ -266,6 +271,10 @@ static int req_make_plan(struct dio_req *r, enum dio_range *ret_range,
 					!iomap_lacks(&inode->file,
 							IOMAP_LACKS_DSIZE));
 	q.gap = req_leaves_gap(r, isize);
+	/* A claim is kept until all before have ended, under prefix; so one of
+	 * those must not have to wait for it: they share no block (DW4). */
+	q.serial |= fs_sizes_by_prefix(inode_fs(inode)) && !q.aligned &&
+			(q.extends || q.append);
 	ret = req_range_state(r, &first, &q.range);
 	if (ret < 0)
 		return ret;
@@ -346,7 +355,7 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 /* The serial protocol: with the lock, to the end. */
 static int req_run_locked(struct dio_req *r)
 {
-	void (*ended)(struct dio_req *r) = r->ended;
+	void (*ended)(struct dio_req * r) = r->ended;
 
 	r->ended = NULL;
 	(void)dio_req_wait(r);
@@ -359,15 +368,15 @@ static int req_run_locked(struct dio_req *r)
 static int req_go(struct dio_req *r, const struct dio_plan *plan)
 {
 	struct inode *inode = r->inode;
-	void (*data_done)(struct iomap_dio *dio) = r->dio.data_done;
+	void (*data_done)(struct iomap_dio * dio) = r->dio.data_done;
 	struct bdev *dev = r->dio.dev;
 	bool has_hint = r->dio.has_hint;
 	uint32_t flags = req_engine_flags(r);
 	int ret;
 
 	/* isize is sampled with the claims held: what the padding starts from. */
-	ret = iomap_dio_init(&r->dio, &inode->file, r->pos, &r->it, true,
-			flags);
+	ret = iomap_dio_init(
+			&r->dio, &inode->file, r->pos, &r->it, true, flags);
 	if (ret < 0)
 		return ret;
 	r->dio.dev = dev;

@@ -51,8 +51,9 @@ struct dio_query {
 	bool gap;     /* begins behind isize, whose block may hold rubbish */
 	bool strip;   /* privileges must be stripped */
 	bool nowait;
-	bool serial; /* the protocol of Linux: dio_extend=serial, and files
-			without an unwritten state under dio_alloc=unwritten */
+	bool serial; /* the protocol of Linux: dio_extend=serial, files without
+			an unwritten state under dio_alloc=unwritten, and what
+			extends by part of a block under dio_size=prefix */
 	enum dio_range range;
 };
 

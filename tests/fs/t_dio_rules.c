@@ -187,6 +187,47 @@ static void w12_appends_do_not_overlap(void **state)
 	bug_close(&b, true);
 }
 
+/* The first that has its place stops until the second has written its data. */
+static void second_first_gate(void *ctx, uint64_t pos, const char *at)
+{
+	atomic_int *second_is_done = ctx;
+
+	if (pos == 0 && strcmp(at, "checked") == 0)
+		(void)comes(second_is_done, 20);
+	if (pos == 512 && strcmp(at, "data_done") == 0)
+		atomic_store(second_is_done, 1);
+}
+
+/* Two places in one block, taken in one order and claimed in the other; under
+ * dio_size=prefix the second is not over before the first. */
+static void w12_appends_into_one_block_do_not_wait_for_each_other(void **state)
+{
+	for (int append = 0; append < 2; append++) {
+		atomic_int second_is_done = 0;
+		struct uext4_file *f;
+		struct writer w[2];
+		struct bug b;
+
+		way_open(&b, "ext4-4k-full", "32M");
+		f = env_open(&b.e, "/f",
+				DIRECT | (append ? UEXT4_O_APPEND : 0));
+		f->inode->file.gate_ctx = &second_is_done;
+		f->inode->file.gate = second_first_gate;
+		for (int i = 0; i < 2; i++)
+			writer_start(&w[i], f, (uint64_t)i * 512, 512, 'a' + i);
+		for (int i = 0; i < 2; i++)
+			writer_join(&w[i]);
+		f->inode->file.gate = NULL;
+		assert_int_equal(env_size(f), 1024);
+		if (!append) {
+			env_expect(f, 0, 512, 'a');
+			env_expect(f, 512, 512, 'b');
+		}
+		env_close(f);
+		bug_close(&b, true);
+	}
+}
+
 static void limit_of(const char *profile)
 {
 	struct uext4_file *f, *d;
@@ -929,6 +970,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(w10_immutable_refuses_and_changes_nothing),
 		cmocka_unit_test(w11_nothing_to_write_changes_nothing),
 		cmocka_unit_test(w12_appends_do_not_overlap),
+		cmocka_unit_test(
+				w12_appends_into_one_block_do_not_wait_for_each_other),
 		cmocka_unit_test(w14_each_format_has_its_limit),
 		cmocka_unit_test(w15_every_kind_of_write_strips_privileges),
 		cmocka_unit_test(w17_the_old_tail_is_zeroed_by_every_extension),
