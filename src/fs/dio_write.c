@@ -175,8 +175,9 @@ bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end)
 
 	return h != NULL && h->run.type == MAP_WRITTEN && at >= h->run.lblk &&
 			end - h->run.lblk <= h->run.len &&
-			h->seq == atomic_load_explicit(&r->inode->map.seq,
-						  memory_order_acquire);
+			h->seq ==
+			atomic_load_explicit(&r->inode->map.seq,
+					memory_order_acquire);
 }
 
 /* The state of all blocks of the range; with r->dio.has_hint one run of written
@@ -378,7 +379,7 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 /* The serial protocol: with the lock, to the end. */
 static int req_run_locked(struct dio_req *r)
 {
-	void (*ended)(struct dio_req *r) = r->ended;
+	void (*ended)(struct dio_req * r) = r->ended;
 
 	r->ended = NULL;
 	(void)dio_req_wait(r);
@@ -391,15 +392,15 @@ static int req_run_locked(struct dio_req *r)
 static int req_go(struct dio_req *r, const struct dio_plan *plan)
 {
 	struct inode *inode = r->inode;
-	void (*data_done)(struct iomap_dio *dio) = r->dio.data_done;
+	void (*data_done)(struct iomap_dio * dio) = r->dio.data_done;
 	struct bdev *dev = r->dio.dev;
 	bool has_hint = r->dio.has_hint;
 	uint32_t flags = req_engine_flags(r);
 	int ret;
 
 	/* isize is sampled with the claims held: what the padding starts from. */
-	ret = iomap_dio_init(&r->dio, &inode->file, r->pos, &r->it, true,
-			flags);
+	ret = iomap_dio_init(
+			&r->dio, &inode->file, r->pos, &r->it, true, flags);
 	if (ret < 0)
 		return ret;
 	r->dio.dev = dev;
