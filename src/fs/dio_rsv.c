@@ -27,7 +27,7 @@
 
 #include "alloc/alloc.h"
 #include "base/log.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 #include "fs/reserve.h"
 #include "journal/txn.h"
@@ -115,8 +115,7 @@ static int rsv_make_locked(struct inode *inode, lblk_t lblk, uint32_t n,
 		const struct dio_rsv *before, struct dio_rsv **ret_v)
 {
 	struct inode_dio *id = inode->dio;
-	bool grows = (uint64_t)lblk << inode->file.blkbits >=
-			inode_size(inode);
+	bool grows = (uint64_t)lblk << inode->file.blkbits >= inode_size(inode);
 	pblk_t goal = 0;
 	struct map_run run;
 	struct dio_rsv *v;
@@ -157,8 +156,8 @@ out_free:
 
 /* ---- use ---- */
 
-static int use_add_locked(struct dio_req *r, struct dio_rsv *v, lblk_t lblk,
-		uint32_t n)
+static int use_add_locked(
+		struct dio_req *r, struct dio_rsv *v, lblk_t lblk, uint32_t n)
 {
 	struct dio_use *u = &r->use;
 
@@ -269,8 +268,9 @@ bool dio_rsv_find(struct inode *inode, lblk_t lblk, struct map_run *ret_run)
 	struct dio_rsv *v;
 	bool found;
 
-	if (id == NULL || atomic_load_explicit(&id->nrsvs,
-					   memory_order_relaxed) == 0)
+	if (id == NULL ||
+			atomic_load_explicit(
+					&id->nrsvs, memory_order_relaxed) == 0)
 		return false;
 	mutex_lock(&id->lock);
 	v = rsv_at_locked(id, lblk, NULL);

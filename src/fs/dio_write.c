@@ -25,7 +25,7 @@
 #include "alloc/alloc.h"
 #include "bdev/bdev.h"
 #include "disk/geo.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "journal/journal.h"
@@ -328,12 +328,13 @@ static void req_hint_reserved(struct dio_req *r)
 	if (u->lblk > r->pos >> bits ||
 			((uint64_t)u->lblk + u->len) << bits < end)
 		return;
-	dio_give_hint(r, &(struct map_run){
-					 .lblk = u->lblk,
-					 .len = u->len,
-					 .pblk = u->pblk,
-					 .type = MAP_WRITTEN,
-			 });
+	dio_give_hint(r,
+			&(struct map_run){
+					.lblk = u->lblk,
+					.len = u->len,
+					.pblk = u->pblk,
+					.type = MAP_WRITTEN,
+			});
 	r->dio.hint.flags = IOMAP_F_NEW;
 }
 

@@ -117,7 +117,8 @@ void queue_ended(struct dio_req *r)
 		bdev_wake(q->chan);
 	else if (!atomic_load(&q->at_work))
 		queue_signal(q);
-	atomic_fetch_sub_explicit(&q->nflight, 1, memory_order_release); /* Q2 */
+	atomic_fetch_sub_explicit(
+			&q->nflight, 1, memory_order_release); /* Q2 */
 }
 
 /* Finish what the device is done with. */
@@ -195,8 +196,7 @@ bool fs_queues_fly(struct uext4_fs *fs, struct inode *inode)
 
 /* Readers hold it while they start a request: that is short, or they wait for
  * what another request does and help with that. */
-static bool queue_shows(
-		const struct uext4_queue *q, struct rwsem *l, bool wait)
+static bool queue_shows(const struct uext4_queue *q, struct rwsem *l, bool wait)
 {
 	unsigned spins = 0;
 
@@ -263,8 +263,7 @@ static void queue_file_put(struct queue_file *qf)
 
 /* ---- prep ---- */
 
-static int prep_check(
-		const struct uext4_queue *q, const struct uext4_sqe *sqe)
+static int prep_check(const struct uext4_queue *q, const struct uext4_sqe *sqe)
 {
 	const unsigned rw = UEXT4_RW_DSYNC | UEXT4_RW_SYNC | UEXT4_RW_NOWAIT |
 			UEXT4_RW_APPEND;
@@ -512,10 +511,9 @@ static int queue_alloc(uint32_t depth, struct uext4_queue **ret_q)
 	q->depth = depth;
 	q->files_mask = nfiles - 1;
 	q->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	q->reqs = aligned_alloc(64,
-			round_up_u64(depth * sizeof(*q->reqs), 64));
-	q->slots = aligned_alloc(64,
-			round_up_u64(depth * sizeof(*q->slots), 64));
+	q->reqs = aligned_alloc(64, round_up_u64(depth * sizeof(*q->reqs), 64));
+	q->slots = aligned_alloc(
+			64, round_up_u64(depth * sizeof(*q->slots), 64));
 	q->files = calloc(nfiles, sizeof(*q->files));
 	if (q->efd < 0 || q->reqs == NULL || q->slots == NULL ||
 			q->files == NULL) {

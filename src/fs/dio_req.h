@@ -39,8 +39,8 @@
  * Locks    inode_dio->lock (rank CLAIM; inside a handle, outside map.lock)
  *          guards claims and rsvs; inode->attr_lock guards pending.
  */
-#ifndef UEXT4_FS_DIO_H
-#define UEXT4_FS_DIO_H
+#ifndef UEXT4_FS_DIO_REQ_H
+#define UEXT4_FS_DIO_REQ_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -137,13 +137,13 @@ struct dio_req {
 	 * thing that touches it. By any thread. NULL: is_over is set. */
 	void (*ended)(struct dio_req *r);
 	/* The engine's. */
-	uint64_t asked;  /* position that the caller gave */
-	uint64_t len;    /* bytes after the checks */
-	bool exclusive;  /* mode of the iolock */
-	bool shown;      /* shared, and shows in the slot */
-	bool placed;     /* pos was chosen for an append */
-	bool extends;    /* as the plan saw it (D-8) */
-	bool is_new;     /* blocks were allocated for it beyond isize */
+	uint64_t asked; /* position that the caller gave */
+	uint64_t len;   /* bytes after the checks */
+	bool exclusive; /* mode of the iolock */
+	bool shown;     /* shared, and shows in the slot */
+	bool placed;    /* pos was chosen for an append */
+	bool extends;   /* as the plan saw it (D-8) */
+	bool is_new;    /* blocks were allocated for it beyond isize */
 	struct dio_claim claim;
 	struct dio_pending pending;
 	struct dio_uses uses;
@@ -238,4 +238,4 @@ bool fs_queues_shown(struct rwsem *l, bool wait);
 void fs_queues_settle(struct uext4_fs *fs);
 void fs_queues_detach(struct uext4_fs *fs);
 
-#endif /* UEXT4_FS_DIO_H */
+#endif /* UEXT4_FS_DIO_REQ_H */
