@@ -314,6 +314,7 @@ static void req_undo(struct dio_req *r)
 	dio_rsv_put(r);
 	dio_claim_put(r);
 	dio_pending_del(r);
+	dio_prefix_left(r->inode);
 	r->placed = false;
 }
 
@@ -337,6 +338,7 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 		ret = dio_pending_add(r);
 	if (ret == 0 && plan->claim)
 		ret = req_claim(r);
+	iomap_at(&inode->file, r->pos, "claimed");
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
 		ret = dio_rsv_take(r);

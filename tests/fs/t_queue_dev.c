@@ -402,6 +402,57 @@ static void places_and_claims_make_no_circle(void **state)
 	}
 }
 
+static void fill_the_rest(struct bug *b)
+{
+	struct uext4_file *f = env_open(&b->e, "/rest", DIRECT);
+	uint64_t at = 0;
+
+	for (size_t len = 65536; len >= b->e.bs; len /= 2)
+		while (uext4_pwrite(f, ones, len, at) == (ssize_t)len)
+			at += len;
+	env_close(f);
+}
+
+/* The one before it never gets under way: it is refused with its place and its
+ * claims taken. */
+static void who_is_refused_leaves_nobody_behind(void **state)
+{
+	for (int k = 0; k < 2; k++) {
+		struct call first = { .fn = call_write, .b = BLOCK };
+		struct uext4_queue *q;
+		struct uext4_file *f;
+		struct uext4_event e;
+		struct stop s;
+		struct bug b;
+
+		open_with(&b, "ext4-4k-full", "12M",
+				k ? UEXT4_DIO_ALLOC_UNWRITTEN
+				  : UEXT4_DIO_ALLOC_DATAFIRST,
+				UEXT4_DIO_SIZE_PREFIX);
+		first.file = f = env_open(&b.e, "/f", DIRECT);
+		q = q_open(b.e.fs, 4, UEXT4_QUEUE_POOL);
+		assert_int_equal(uext4_fallocate(f, UEXT4_FALLOC_KEEP_SIZE,
+						 BLOCK, BLOCK),
+				0);
+		fill_the_rest(&b);
+		stop_at(&s, f, "claimed", 0, 1);
+		call_start(&first);
+		stop_wait(&s);
+		q_write(q, f, ones, BLOCK, BLOCK, 0);
+		assert_int_equal(uext4_queue_submit(q), 1);
+		assert_int_equal(uext4_queue_wait(q, 1, 20, &e, 1), 0);
+		atomic_store(&s.open, 1);
+		assert_int_equal(call_join(&first), -ENOSPC);
+		assert_int_equal(uext4_queue_wait(q, 1, 5000, &e, 1), 1);
+		assert_int_equal(e.result, BLOCK);
+		env_expect(f, 0, BLOCK, 0);
+		env_expect(f, BLOCK, BLOCK, 'o');
+		uext4_queue_close(q);
+		env_close(f);
+		bug_close(&b, true);
+	}
+}
+
 /* ---- removal waits ---- */
 
 /* DIO-SPEC 4.4.10 (5): with k appends in flight truncate and fallocate wait for
@@ -646,6 +697,7 @@ int main(int argc, char **argv)
 		CASE(who_polls_is_told_by_the_one_before),
 		CASE(a_queue_waits_for_what_is_before_in_another),
 		CASE(places_and_claims_make_no_circle),
+		CASE(who_is_refused_leaves_nobody_behind),
 		CASE(removal_waits_for_all_appends),
 		CASE(no_space_midway_is_a_short_write),
 		CASE(a_failed_request_fails_alone),
