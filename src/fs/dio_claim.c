@@ -12,7 +12,9 @@
  *                zeroes.
  *          (CL4) Under dio_size=prefix claims are taken in the order of places: a
  *                request keeps its claims until all before it have ended, so
- *                none of those may still have to wait for a claim.
+ *                none of those may still have to wait for a claim. Who comes
+ *                with a position of his own has no place while he waits, for
+ *                it may be before those that he waits for.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -89,46 +91,58 @@ static bool claim_is_free_locked(struct inode_dio *id,
 	return true;
 }
 
-/* CL4: has everything before it taken its claims? */
-static bool claim_is_next_locked(struct inode_dio *id, const struct dio_req *r)
+static void pending_insert_locked(struct inode_dio *id, struct dio_pending *p);
+
+static bool claim_is_in_order(const struct dio_req *r)
+{
+	return (r->pending.listed || r->extends) &&
+			fs_sizes_by_prefix(inode_fs(r->inode));
+}
+
+/* CL4: if everything before it has its claims, @r has its place and its own. */
+static bool claim_next_locked(struct inode_dio *id, struct dio_req *r)
 		UEXT4_REQUIRES(id->lock)
 {
 	struct inode *inode = r->inode;
 	const struct dio_pending *p;
 	bool is_next = true;
 
-	if (!r->pending.listed || !fs_sizes_by_prefix(inode_fs(inode)))
-		return true;
 	mutex_lock(&inode->attr_lock);
-	for (p = TAILQ_FIRST(&id->pending); p != &r->pending && is_next;
-			p = TAILQ_NEXT(p, node))
+	TAILQ_FOREACH(p, &id->pending, node)
+	{
+		if (p == &r->pending || p->pos > r->pos || !is_next)
+			break;
 		is_next = p->claimed;
+	}
+	if (is_next && !r->pending.listed) {
+		r->pending.pos = r->pos;
+		r->pending.end = r->pos + r->it.count;
+		pending_insert_locked(id, &r->pending);
+	}
+	if (is_next)
+		r->pending.claimed = true;
 	mutex_unlock(&inode->attr_lock);
 	return is_next;
 }
 
-static bool claim_can_go_locked(struct inode_dio *id, const struct dio_req *r)
-		UEXT4_REQUIRES(id->lock)
-{
-	return claim_is_next_locked(id, r) &&
-			claim_is_free_locked(id, &r->claim);
-}
-
-static void claim_insert_locked(struct inode_dio *id, struct dio_req *r)
+static bool claim_try_locked(struct inode_dio *id, struct dio_req *r)
 		UEXT4_REQUIRES(id->lock)
 {
 	struct dio_claim *c = &r->claim;
 
+	if (!claim_is_free_locked(id, c) &&
+			!iomap_lacks(&r->inode->file, IOMAP_LACKS_CLAIMS))
+		return false;
+	if (claim_is_in_order(r)) {
+		if (!claim_next_locked(id, r))
+			return false;
+		cond_broadcast(&id->wait); /* of those behind it */
+	}
 	TAILQ_INSERT_TAIL(&id->claims, c, node);
 	if (claim_has_edge(c))
 		id->nedges++;
 	c->held = true;
-	if (!r->pending.listed || !fs_sizes_by_prefix(inode_fs(r->inode)))
-		return;
-	mutex_lock(&r->inode->attr_lock);
-	r->pending.claimed = true;
-	mutex_unlock(&r->inode->attr_lock);
-	cond_broadcast(&id->wait);
+	return true;
 }
 
 int dio_claim_take(struct dio_req *r)
@@ -139,18 +153,17 @@ int dio_claim_take(struct dio_req *r)
 	if (id == NULL)
 		return -ENOMEM;
 	mutex_lock(&id->lock);
-	while (!claim_can_go_locked(id, r) &&
-			!iomap_lacks(&r->inode->file, IOMAP_LACKS_CLAIMS)) {
+	while (!claim_try_locked(id, r)) {
 		mutex_unlock(&id->lock);
 		if (!wait)
 			return -EAGAIN;
 		iomap_at(&r->inode->file, r->pos, "claim_wait");
 		fs_queues_help(inode_fs(r->inode));
 		mutex_lock(&id->lock);
-		if (!claim_can_go_locked(id, r))
-			(void)cond_wait_ms(&id->wait, &id->lock, CLAIM_WAIT_MS);
+		if (claim_try_locked(id, r))
+			break;
+		(void)cond_wait_ms(&id->wait, &id->lock, CLAIM_WAIT_MS);
 	}
-	claim_insert_locked(id, r);
 	mutex_unlock(&id->lock);
 	return 0;
 }
@@ -223,7 +236,8 @@ int dio_pending_add(struct dio_req *r)
 	struct inode *inode = r->inode;
 	struct inode_dio *id;
 
-	if (r->pending.listed)
+	/* CL4: with the claims. */
+	if (r->pending.listed || claim_is_in_order(r))
 		return 0;
 	id = inode_dio_get(inode);
 	if (id == NULL)

@@ -402,6 +402,38 @@ static void places_and_claims_make_no_circle(void **state)
 	}
 }
 
+/* A request in flight holds the block in which another one, which comes later,
+ * ends: that is before it in the file, and not before it in line. */
+static void who_comes_later_waits_behind(void **state)
+{
+	for (int k = 0; k < 2; k++) {
+		struct call later = { .fn = call_write, .a = 512, .b = BLOCK };
+		struct uext4_queue *q;
+		struct stop s;
+		struct bug b;
+
+		open_with(&b, "ext4-4k-full", "24M", 0,
+				k ? UEXT4_DIO_SIZE_PREFIX : UEXT4_DIO_SIZE_MAX);
+		later.file = env_open(&b.e, "/f", DIRECT);
+		q = q_open(b.e.fs, 4, UEXT4_QUEUE_POOL);
+		hold_close(&b, 'o');
+		stop_at(&s, later.file, "claim_wait", 512, 0);
+		q_write(q, later.file, ones, BLOCK, BLOCK, 0);
+		assert_int_equal(uext4_queue_submit(q), 1);
+		hold_wait(1);
+		call_start(&later);
+		stop_wait(&s);
+		hold_open();
+		q_take_all(q, 1, BLOCK);
+		assert_int_equal(call_join(&later), BLOCK);
+		env_expect(later.file, 0, 512, 0);
+		env_expect(later.file, 512, 2 * BLOCK - 512, 'o');
+		uext4_queue_close(q);
+		env_close(later.file);
+		bug_close(&b, true);
+	}
+}
+
 static void fill_the_rest(struct bug *b)
 {
 	struct uext4_file *f = env_open(&b->e, "/rest", DIRECT);
@@ -697,6 +729,7 @@ int main(int argc, char **argv)
 		CASE(who_polls_is_told_by_the_one_before),
 		CASE(a_queue_waits_for_what_is_before_in_another),
 		CASE(places_and_claims_make_no_circle),
+		CASE(who_comes_later_waits_behind),
 		CASE(who_is_refused_leaves_nobody_behind),
 		CASE(removal_waits_for_all_appends),
 		CASE(no_space_midway_is_a_short_write),
