@@ -485,6 +485,40 @@ static void who_is_refused_leaves_nobody_behind(void **state)
 	}
 }
 
+/* ---- blocks reserved for a hole ---- */
+
+/* A page in the middle of the hole waits to be written, and is, once the blocks
+ * for the hole have been reserved: it has a block of its own then. */
+static void a_delayed_page_in_the_hole_is_written_over(void **state)
+{
+	for (int k = 0; k < 4; k++) {
+		struct uext4_file *f, *cached;
+		struct uext4_queue *q;
+		uint64_t blocks;
+		struct bug b;
+
+		open_with(&b, k & 1 ? "ext3-1k" : "ext4-4k-full", "24M",
+				UEXT4_DIO_ALLOC_DATAFIRST, 0);
+		blocks = env_free_blocks(&b.e);
+		f = env_open(&b.e, "/f", DIRECT);
+		cached = env_open(&b.e, "/f", RW);
+		q = q_open(b.e.fs, 4, UEXT4_QUEUE_INLINE);
+		if (k & 2)
+			assert_int_equal(uext4_ftruncate(f, 16 * BLOCK), 0);
+		env_fill(cached, 5 * BLOCK, BLOCK, 'c');
+		assert_int_equal(q_run_write(q, f, ones, 10 * BLOCK, 0, 0),
+				10 * BLOCK);
+		env_expect(f, 0, 10 * BLOCK, 'o');
+		env_expect(cached, 0, 10 * BLOCK, 'o');
+		env_close(f);
+		env_close(cached);
+		assert_int_equal(env_unlink(&b.e, "/f"), 0);
+		assert_int_equal(env_free_blocks(&b.e), blocks);
+		uext4_queue_close(q);
+		bug_close(&b, true);
+	}
+}
+
 /* ---- removal waits ---- */
 
 /* DIO-SPEC 4.4.10 (5): with k appends in flight truncate and fallocate wait for
@@ -731,6 +765,7 @@ int main(int argc, char **argv)
 		CASE(places_and_claims_make_no_circle),
 		CASE(who_comes_later_waits_behind),
 		CASE(who_is_refused_leaves_nobody_behind),
+		CASE(a_delayed_page_in_the_hole_is_written_over),
 		CASE(removal_waits_for_all_appends),
 		CASE(no_space_midway_is_a_short_write),
 		CASE(a_failed_request_fails_alone),
