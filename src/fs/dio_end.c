@@ -340,6 +340,20 @@ static void dio_finish_inode(struct inode *inode, struct dio_req *reqs)
 	}
 }
 
+void dio_prefix_left(struct inode *inode)
+{
+	struct dio_req *reqs;
+	bool more;
+
+	if (!fs_sizes_by_prefix(inode_fs(inode)))
+		return;
+	reqs = dio_prefix_first(inode, NULL, &more);
+	while (reqs != NULL) {
+		dio_finish_now(inode, reqs);
+		reqs = dio_prefix_more(inode);
+	}
+}
+
 void dio_finish(struct dio_req *reqs)
 {
 	while (reqs != NULL) {

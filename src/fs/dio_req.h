@@ -164,6 +164,9 @@ int dio_write_start(struct dio_req *r) UEXT4_MUST_CHECK;
 int dio_read_start(struct dio_req *r) UEXT4_MUST_CHECK;
 /* The data of all of these is done: finish them. @reqs is a list by next. */
 void dio_finish(struct dio_req *reqs);
+/* A request has given up its place and never was under way: finish those that
+ * stood behind it alone. */
+void dio_prefix_left(struct inode *inode);
 /* Wait for one that is under way and finish it; its result. */
 ssize_t dio_req_wait(struct dio_req *r);
 /* Bytes that it left to the cache (F1-F3); its total is in r->result. No lock

@@ -435,11 +435,13 @@ uint32_t dio_rsv_credits(struct inode *inode)
 
 /* ---- giving back ---- */
 
-/* Of a reservation that was entered in part: what is still a hole. */
-static void rsv_release_holes(struct inode *inode, const struct dio_rsv *v)
+/* Of a reservation that was entered in part: what is still a hole, or has got
+ * another block by write-back. */
+static void rsv_release_rest(struct inode *inode, const struct dio_rsv *v)
 {
 	struct map_run run;
 	uint64_t at;
+	pblk_t pblk;
 
 	for (at = v->lblk; at < rsv_end(v); at += run.len) {
 		if (map_find(&inode->map, (lblk_t)at,
@@ -451,11 +453,10 @@ static void rsv_release_holes(struct inode *inode, const struct dio_rsv *v)
 					inode->inum);
 			return;
 		}
-		if (run.type == MAP_HOLE)
+		pblk = v->pblk + (at - v->lblk);
+		if (run.type == MAP_HOLE || run.pblk != pblk)
 			alloc_rsv_release(inode->it->alloc,
-					(struct alloc_run){
-							v->pblk + (at - v->lblk),
-							run.len });
+					(struct alloc_run){ pblk, run.len });
 	}
 }
 
@@ -471,7 +472,7 @@ static void rsv_drop_locked(struct inode *inode, struct dio_rsv *v)
 		alloc_rsv_release(inode->it->alloc,
 				(struct alloc_run){ v->pblk, v->len });
 	else if (v->entered < v->len)
-		rsv_release_holes(inode, v);
+		rsv_release_rest(inode, v);
 	reserve_settle(inode, v->len);
 	free(v);
 }

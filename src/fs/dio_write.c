@@ -315,6 +315,7 @@ static void req_undo(struct dio_req *r)
 	dio_rsv_put(r);
 	dio_claim_put(r);
 	dio_pending_del(r);
+	dio_prefix_left(r->inode);
 	r->placed = false;
 }
 
@@ -369,6 +370,7 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 	}
 	if (plan->claim)
 		ret = req_claim(r);
+	iomap_at(&inode->file, r->pos, "claimed");
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
 		ret = req_reserve(r);
