@@ -238,6 +238,19 @@ void pw_crowd(struct pw *pw, uint32_t room)
 	}
 }
 
+/* A device of the contents of @img; with a map if the mount will want one. */
+static void open_dev(struct pw *pw, const struct emu_img *img)
+{
+	const struct bdev_emu_opts o = {
+		.flags = pw->setup.mnt_flags & UEXT4_MNT_DAX ? BDEV_EMU_F_MAP
+							     : 0,
+	};
+
+	assert_int_equal(bdev_emu_open(img, &o, &pw->dev), 0);
+	bdev_emu_set_gate(pw->dev, gate, pw);
+	assert_int_equal(bdev_emu_record(pw->dev), 0);
+}
+
 static void mount_it(struct pw *pw)
 {
 	struct uext4_mount_opts o = pw_opts(pw);
@@ -356,9 +369,7 @@ bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
 				p->name);
 		return false;
 	}
-	assert_int_equal(bdev_emu_open(pw->start, NULL, &pw->dev), 0);
-	bdev_emu_set_gate(pw->dev, gate, pw);
-	assert_int_equal(bdev_emu_record(pw->dev), 0);
+	open_dev(pw, pw->start);
 	mount_it(pw);
 	snapshot(pw);
 	return true;
@@ -460,10 +471,8 @@ void pw_crash(struct pw *pw, uint64_t seed, uint64_t max_states)
 	emu_log_free(log);
 	emu_img_free(base);
 	forget(pw);
-	assert_int_equal(bdev_emu_open(left, NULL, &pw->dev), 0);
+	open_dev(pw, left);
 	emu_img_free(left);
-	bdev_emu_set_gate(pw->dev, gate, pw);
-	assert_int_equal(bdev_emu_record(pw->dev), 0);
 	mount_it(pw);
 	snapshot(pw);
 }
