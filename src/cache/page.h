@@ -63,11 +63,11 @@ struct page {
 	uint64_t index;        /* [const] while in a tree */
 	struct page_cache *pc; /* [const] while in a tree */
 	uint32_t flags;        /* [pc->lock]; the BUSY holder may look */
-	bool is_wanted;        /* [pc->lock] somebody waits to hold it alone; set
+	bool is_wanted;   /* [pc->lock] somebody waits to hold it alone; set
 				  by others than the holder, so no flag */
-	uint32_t nshared;      /* [pc->lock] */
-	uint32_t nfailed;      /* [pc->lock] write-backs that failed */
-	bool on_lru;           /* [pc->lock and pool->lock] */
+	uint32_t nshared; /* [pc->lock] */
+	uint32_t nfailed; /* [pc->lock] write-backs that failed */
+	bool on_lru;      /* [pc->lock and pool->lock] */
 	_Atomic bool referenced;
 	TAILQ_ENTRY(page) link; /* [pool->lock] lru or free list */
 };
