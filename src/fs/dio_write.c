@@ -522,6 +522,8 @@ ssize_t dio_write_rest(struct dio_req *r)
 	if (done <= 0)
 		return direct > 0 ? direct : done; /* F2 */
 	ret = iomap_writeback(&inode->file, pos, pos + (uint64_t)done - 1);
+	if (ret < 0 && direct == 0)
+		(void)file_tell_error(r->file); /* told now, not by close */
 	if (ret < 0)
 		return direct > 0 ? direct : ret;
 	(void)iomap_invalidate(&inode->file, pos, pos + (uint64_t)done - 1);
