@@ -133,7 +133,8 @@ static int iomap_fill_hole(struct inode *inode, lblk_t lblk, uint32_t n,
 		return dio_rsv_find(inode, lblk, run) ? 0 : -ENOSPC;
 	if (flags & IOMAP_NOWAIT)
 		return -EAGAIN;
-	if (!inode->map.is_extents)
+	if (!inode->map.is_extents &&
+			!iomap_lacks(&inode->file, IOMAP_LACKS_UNWRITTEN))
 		return -ENOTBLK; /* M3 */
 	return iomap_alloc(inode, lblk, min_of(run->len, n), run);
 }

@@ -271,9 +271,6 @@ static size_t iomap_read_cached(struct iomap_file *f, uint64_t pos,
 
 	n = pages_get_shared(&f->pages, first,
 			(unsigned)min_u64(last - first + 1, READ_BATCH), pages);
-	iomap_at(f, pos, "held");
-	if (iomap_lacks(f, IOMAP_LACKS_SAMPLE))
-		end = min_u64(pos + it->count, atomic_load(&f->size));
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t off = (uint32_t)(pos + done) & (size - 1);
 		size_t len = (size_t)min_u64(size - off, end - (pos + done));

@@ -144,8 +144,7 @@ struct iomap_ops {
 #define IOMAP_LACKS_REST       0x20000u /* F2, F3: the sum; on the device */
 #define IOMAP_LACKS_SEQ        0x40000u /* B38: answers age with map.seq */
 #define IOMAP_LACKS_INVAL      0x80000u /* B3: no fills during a removal */
-#define IOMAP_LACKS_SAMPLE     0x100000u /* I11: isize, then the contents */
-#define IOMAP_LACKS_CAP        0x200000u /* I1: dsize never above isize */
+#define IOMAP_LACKS_CAP        0x100000u /* I1: dsize never above isize */
 
 typedef void (*iomap_gate_fn)(void *ctx, uint64_t pos, const char *at);
 
