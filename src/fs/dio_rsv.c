@@ -249,7 +249,8 @@ int dio_rsv_take(struct dio_req *r)
 		ret = rsv_take_locked(r, &at, end);
 		mutex_unlock(&id->lock);
 		if (ret != -ENOSPC || tries++ == NOSPC_RETRIES ||
-				alloc_pending(it->alloc) == 0)
+				alloc_pending(it->alloc) == 0 ||
+				iomap_lacks(&inode->file, IOMAP_LACKS_RETRY))
 			break;
 		ret = journal_sync(it->journal); /* DR4 */
 		if (ret < 0)
