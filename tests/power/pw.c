@@ -21,6 +21,7 @@
 #include "fs/fs.h"
 #include "journal/txn.h"
 #include "power/pw_int.h"
+#include "power/pw_queue.h"
 
 const struct pw_profile pw_profiles[] = {
 	{ "ext4-4k",
@@ -157,6 +158,9 @@ struct uext4_mount_opts pw_opts(struct pw *pw)
 		.log = pw_log,
 		.now = pw_now,
 		.now_ctx = pw,
+		.dio_alloc = pw->setup.dio_alloc,
+		.dio_extend = pw->setup.dio_extend,
+		.dio_size = pw->setup.dio_size,
 	};
 
 	return o;
@@ -278,6 +282,8 @@ static int model_file(
 	uint8_t *data;
 	int ret;
 
+	if (pwq_find(pw, st->ino, st->generation))
+		return 0; /* it has a model of its own */
 	ret = pw_read_all(node, st->size, &data);
 	if (ret < 0)
 		return ret;
@@ -320,6 +326,7 @@ static void forget(struct pw *pw)
 	struct pw_file *f;
 	uint32_t i;
 
+	pwq_forget(pw);
 	while ((f = pw->files) != NULL) {
 		pw->files = f->next;
 		while ((v = f->versions) != NULL) {
@@ -342,6 +349,8 @@ static void forget(struct pw *pw)
 bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
 		const struct pw_setup *setup)
 {
+	struct bdev_emu_opts eo = { 0 };
+
 	memset(pw, 0, sizeof(*pw));
 	snprintf(pw->name, sizeof(pw->name), "%s/%s", name, p->name);
 	pw->profile = p;
@@ -356,7 +365,11 @@ bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
 				p->name);
 		return false;
 	}
-	assert_int_equal(bdev_emu_open(pw->start, NULL, &pw->dev), 0);
+	if (pw->setup.async) {
+		eo.flags = BDEV_EMU_F_ASYNC;
+		eo.seed = pw->setup.seed;
+	}
+	assert_int_equal(bdev_emu_open(pw->start, &eo, &pw->dev), 0);
 	bdev_emu_set_gate(pw->dev, gate, pw);
 	assert_int_equal(bdev_emu_record(pw->dev), 0);
 	mount_it(pw);
@@ -421,6 +434,7 @@ static void take_log(struct pw *pw, bool unmount, struct emu_img **ret_base,
 {
 	if (!unmount)
 		bdev_emu_cut(pw->dev);
+	pwq_close(pw);
 	while (pw->nheld > 0)
 		(void)uext4_close(pw->held[--pw->nheld]);
 	if (unmount) {
@@ -499,6 +513,7 @@ uint64_t pw_judge_repaired(struct pw *pw, uint64_t max_states)
 void pw_sum_add(struct pw_sum *sum, const struct pw_sum *one)
 {
 	sum->states += one->states;
+	sum->async += one->async;
 	sum->nested += one->nested;
 	sum->recoveries += one->recoveries;
 	sum->metadata += one->metadata;
@@ -520,4 +535,6 @@ void pw_sum_print(const struct pw_sum *sum)
 			(unsigned long long)sum->unconfirmed,
 			(unsigned long long)sum->e2fsck,
 			(unsigned long long)sum->lives);
+	printf("# power: of which %llu with asynchronous writes in flight\n",
+			(unsigned long long)sum->async);
 }
