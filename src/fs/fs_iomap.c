@@ -25,7 +25,7 @@
 
 #include "base/log.h"
 #include "cache/buf.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 #include "fs/reserve.h"
 #include "fs/write.h"

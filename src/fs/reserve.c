@@ -111,26 +111,33 @@ static void reserve_put_nodes(struct inode *inode, int64_t held)
 	mutex_unlock(&inode->attr_lock);
 }
 
+int reserve_insert(struct handle *h, struct inode *inode,
+		const struct map_run *run)
+{
+	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
+	int64_t held = reserve_hold_nodes(inode, run->len);
+	int ret;
+
+	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len,
+			MAP_F_LATE | (held > 0 ? MAP_F_CLAIMED : MAP_F_ROOT));
+	reserve_put_nodes(inode, held);
+	if (ret < 0)
+		(void)alloc_free(h, inode->it->alloc, ar, 0);
+	return ret;
+}
+
 int reserve_enter(struct handle *h, struct inode *inode,
 		const struct map_run *run, bool *ret_ours)
 {
 	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
-	int64_t held;
 	int ret;
 
 	*ret_ours = true;
 	ret = alloc_rsv_commit(h, inode->it->alloc, ar);
 	if (ret < 0)
 		return ret;
-
 	*ret_ours = false;
-	held = reserve_hold_nodes(inode, run->len);
-	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len,
-			held > 0 ? MAP_F_CLAIMED : MAP_F_ROOT);
-	reserve_put_nodes(inode, held);
-	if (ret < 0)
-		(void)alloc_free(h, inode->it->alloc, ar, 0);
-	return ret;
+	return reserve_insert(h, inode, run);
 }
 
 uint32_t reserve_credits(const struct inode *inode, uint32_t len)

@@ -36,9 +36,14 @@ void reserve_unclaim(struct inode *inode, uint32_t n);
  * that give it exclude each other. */
 int reserve_blocks(struct inode *inode, lblk_t lblk, uint32_t n, pblk_t goal,
 		struct alloc_pa *pa, struct map_run *ret_run) UEXT4_MUST_CHECK;
-/* *ret_ours: the run is still only reserved when this fails. */
+/* *ret_ours: the run is still only reserved when this fails. The caller has the
+ * inode written, later in the same transaction. */
 int reserve_enter(struct handle *h, struct inode *inode,
 		const struct map_run *run, bool *ret_ours) UEXT4_MUST_CHECK;
+/* The second half of it: the run is marked used already, by alloc_rsv_commit()
+ * in the same transaction. When this fails it is freed. */
+int reserve_insert(struct handle *h, struct inode *inode,
+		const struct map_run *run) UEXT4_MUST_CHECK;
 /* Credits for that, without those of the inode. */
 uint32_t reserve_credits(const struct inode *inode, uint32_t len);
 /* Claims go back to pages that stay dirty. They were theirs a moment ago; if

@@ -71,6 +71,8 @@ struct itable {
 	struct bdev *dev;        /* [const] */
 	struct page_pool *pool;  /* [const] */
 	const struct iomap_ops *iomap_ops; /* [const] set by fs */
+	const struct iomap_ops *dax_ops;   /* [const] of files that can be DAX;
+					      NULL: none is */
 	void *owner;                       /* [const] struct uext4_fs */
 	uint32_t max_idle; /* [const] unreferenced inodes kept */
 	struct timespec (*now)(void *owner); /* [const] */

@@ -242,6 +242,21 @@ void pw_crowd(struct pw *pw, uint32_t room)
 	}
 }
 
+/* A device of the contents of @img, as the workload wants it; with a map if the
+ * mount will want one. */
+static void open_dev(struct pw *pw, const struct emu_img *img)
+{
+	struct bdev_emu_opts o = { .seed = pw->setup.seed };
+
+	if (pw->setup.mnt_flags & UEXT4_MNT_DAX)
+		o.flags |= BDEV_EMU_F_MAP;
+	if (pw->setup.async)
+		o.flags |= BDEV_EMU_F_ASYNC;
+	assert_int_equal(bdev_emu_open(img, &o, &pw->dev), 0);
+	bdev_emu_set_gate(pw->dev, gate, pw);
+	assert_int_equal(bdev_emu_record(pw->dev), 0);
+}
+
 static void mount_it(struct pw *pw)
 {
 	struct uext4_mount_opts o = pw_opts(pw);
@@ -349,8 +364,6 @@ static void forget(struct pw *pw)
 bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
 		const struct pw_setup *setup)
 {
-	struct bdev_emu_opts eo = { 0 };
-
 	memset(pw, 0, sizeof(*pw));
 	snprintf(pw->name, sizeof(pw->name), "%s/%s", name, p->name);
 	pw->profile = p;
@@ -365,13 +378,7 @@ bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
 				p->name);
 		return false;
 	}
-	if (pw->setup.async) {
-		eo.flags = BDEV_EMU_F_ASYNC;
-		eo.seed = pw->setup.seed;
-	}
-	assert_int_equal(bdev_emu_open(pw->start, &eo, &pw->dev), 0);
-	bdev_emu_set_gate(pw->dev, gate, pw);
-	assert_int_equal(bdev_emu_record(pw->dev), 0);
+	open_dev(pw, pw->start);
 	mount_it(pw);
 	snapshot(pw);
 	return true;
@@ -474,10 +481,8 @@ void pw_crash(struct pw *pw, uint64_t seed, uint64_t max_states)
 	emu_log_free(log);
 	emu_img_free(base);
 	forget(pw);
-	assert_int_equal(bdev_emu_open(left, NULL, &pw->dev), 0);
+	open_dev(pw, left);
 	emu_img_free(left);
-	bdev_emu_set_gate(pw->dev, gate, pw);
-	assert_int_equal(bdev_emu_record(pw->dev), 0);
 	mount_it(pw);
 	snapshot(pw);
 }

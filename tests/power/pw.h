@@ -58,7 +58,8 @@ extern const unsigned pw_nprofiles;
 
 /* What a workload wants beyond the profile; NULL: nothing. */
 struct pw_setup {
-	uint32_t mnt_flags; /* UEXT4_MNT_* besides the usual ones */
+	uint32_t mnt_flags; /* UEXT4_MNT_* besides the usual ones; recovery is
+			     * never a DAX mount: its device has no map */
 	/* Commit the running transaction while each piece of file data is on
 	 * its way: the worst moment that another thread could choose. */
 	bool commit_at_data;
