@@ -74,9 +74,11 @@ struct pw_setup {
 	/* Commit at one of so many steps of direct requests; 0: never. */
 	unsigned commit_one_of;
 	/* Called at the steps of direct requests (iomap_at()). */
-	void (*at)(struct pwq_file *f, const char *at);
+	void (*at)(struct pwq_file *f, uint64_t pos, const char *at);
 	/* One request may need several transactions: sizes in between. */
 	bool has_steps;
+	/* Requests may go through the cache: what failed may show. */
+	bool is_cached;
 	/* A budget is spread over all states instead of spent on the first. */
 	bool spread;
 	/* IOMAP_LACKS_* of the files of pw_queue.h. Failures are counted in

@@ -84,7 +84,7 @@ static bool sector_is_legal(const struct pwq_file *f,
 		if (r->data ? memcmp(r->data + (at - r->pos), p, n) != 0
 			    : !zero)
 			continue;
-		if (r->failed && r->fresh)
+		if (r->failed && r->fresh && !r->may_show)
 			continue;
 		if (!is_superseded(f, m, r, at))
 			return true;
@@ -96,7 +96,8 @@ static bool sector_is_legal(const struct pwq_file *f,
 
 static bool gives_size(const struct pwq_moment *m, const struct pwq_rec *r)
 {
-	return has_begun(m, r) && !r->failed && r->size != PWQ_NONE;
+	return has_begun(m, r) && (!r->failed || r->may_show) &&
+			r->size != PWQ_NONE;
 }
 
 static bool is_a_size(const struct pwq_file *f, const struct pwq_moment *m,

@@ -103,9 +103,8 @@ static void at_gate(void *ctx, uint64_t pos, const char *at)
 	struct pw *pw = f->pw;
 	unsigned one_of = pw->setup.commit_one_of;
 
-	(void)pos;
 	if (pw->setup.at)
-		pw->setup.at(f, at);
+		pw->setup.at(f, pos, at);
 	if (one_of == 0 || !pw->fs->journal ||
 			(strcmp(at, "submitted") != 0 &&
 					strcmp(at, "data_done") != 0 &&
@@ -313,6 +312,7 @@ static void rec_over(struct pwq_rec *r, int64_t result)
 	r->end = op;
 	if (r->may_fail && result == -EIO) {
 		r->failed = true;
+		r->may_show = f->pw->setup.is_cached;
 		return;
 	}
 	assert_int_equal(result, r->is_sync ? 0 : (int64_t)r->len);

@@ -19,7 +19,8 @@
  * (Q2) Durable is: DSYNC whose event was taken; all whose events were taken
  *	before an fsync began that has been answered.
  * (Q3) The size is one that a request asked for, not below what is durable.
- * (Q4) What failed and lay beyond the end shows no byte and no size.
+ * (Q4) What failed and lay beyond the end shows no byte and no size, unless it
+ *	went through the cache.
  * (Q5) dio_size=prefix: between the records inside the size nothing is zero.
  */
 #ifndef UEXT4_TESTS_POWER_PW_QUEUE_H
@@ -51,6 +52,7 @@ struct pwq_rec {
 	bool is_sync; /* an fsync: it has no bytes */
 	bool may_fail;
 	bool failed;
+	bool may_show; /* failed on its way through the cache */
 };
 
 struct pwq_file {

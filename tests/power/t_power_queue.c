@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/iter.h"
 #include "bdev/bdev_emu.h"
 #include "power/pw_calls.h"
 #include "power/pw_int.h"
@@ -91,6 +92,33 @@ static struct pwq_file *begin_with(
 
 /* ---- the workloads ---- */
 
+/* In which orders three appends have ended. */
+static struct {
+	uint64_t pos[3];
+	unsigned n;
+	unsigned seen; /* a bit for each order */
+} order;
+
+static void note_order(struct pwq_file *f, uint64_t pos, const char *at)
+{
+	unsigned which;
+
+	(void)f;
+	if (strcmp(at, "data_done") != 0)
+		return;
+	order.pos[order.n++] = pos;
+	if (order.n < 3)
+		return;
+	order.n = 0;
+	which = (order.pos[0] < order.pos[1]) | (order.pos[1] < order.pos[2])
+					<< 1 |
+			(order.pos[0] < order.pos[2]) << 2;
+	order.seen |= 1u << which;
+}
+
+/* Of the eight, 3 and 4 contradict themselves. */
+#define ALL_ORDERS (1u << 0 | 1u << 1 | 1u << 2 | 1u << 5 | 1u << 6 | 1u << 7)
+
 /* Three at a time, which end in any order. */
 static void queue_appends(struct pw *pw)
 {
@@ -98,6 +126,7 @@ static void queue_appends(struct pw *pw)
 	unsigned round;
 	unsigned i;
 
+	order.n = 0;
 	for (round = 0; round < 5; round++) {
 		for (i = 0; i < 3; i++)
 			pwq_append(f, (uint64_t)bs(pw) * (1 + (round + i) % 2),
@@ -458,16 +487,24 @@ static bool open_run(struct pw *pw, const char *name,
 	return true;
 }
 
+/* Where a hole cannot be unwritten it is written through the cache, block by
+ * block. */
+static bool goes_through_cache(
+		const struct pw_setup *s, const struct pw_profile *p)
+{
+	return s->dio_alloc == UEXT4_DIO_ALLOC_UNWRITTEN &&
+			!strstr(p->name, "extents") &&
+			!strstr(p->name, "plain-ext4");
+}
+
 static void run_one(const struct workload *w, const struct pw_profile *p,
 		unsigned i, unsigned seed)
 {
 	struct pw_setup s = setup_of(i, seed);
 
-	/* Where a hole cannot be unwritten it is written through the cache,
-	 * block by block. */
-	s.has_steps = w->has_steps ||
-			(s.dio_alloc == UEXT4_DIO_ALLOC_UNWRITTEN &&
-					!strstr(p->name, "extents"));
+	s.is_cached = goes_through_cache(&s, p);
+	s.has_steps = w->has_steps || s.is_cached;
+	s.at = w->run == queue_appends && i % 4 < 2 ? note_order : NULL;
 	if (!open_run(&pw_, w->name, p, &s))
 		return;
 	w->run(&pw_);
@@ -490,8 +527,137 @@ static void survives_cuts(void **state)
 		for (i = 0; i < 4; i++, seed++)
 			run_one(w, &profiles[p], i | (seed + p) % 4 << 2, seed);
 	}
+	if (order.seen)
+		assert_int_equal(order.seen, ALL_ORDERS);
 	for (p = 0; p < NPLAIN; p++, seed++)
 		run_one(w, &plain[p], (unsigned)(seed + p) % 8, seed);
+}
+
+/* ---- mixes ---- */
+
+static unsigned long first_seed = 1;
+static unsigned long nseeds = 1;
+static unsigned long nseconds; /* 0: as long as it takes */
+
+static void mix_request(struct pw *pw, struct pwq_file *f)
+{
+	unsigned rwf = pwq_random(pw, 4) == 0 ? UEXT4_RW_DSYNC : 0;
+	uint64_t pos = pwq_random(pw, 80) * 512;
+	uint64_t len = (1 + pwq_random(pw, 8)) * 512;
+
+	switch (pwq_random(pw, 8)) {
+	case 0:
+	case 1:
+		pwq_append(f, len, rwf);
+		break;
+	case 2:
+		pwq_append(f, (1 + pwq_random(pw, 2)) * 4096, rwf);
+		break;
+	case 3:
+		pwq_write(f, pos, len, rwf);
+		break;
+	case 4:
+		pwq_fsync(f);
+		break;
+	default:
+		pwq_write(f, round_down_u64(pos, 4096),
+				(1 + pwq_random(pw, 2)) * 4096, rwf);
+	}
+}
+
+static void mix_call(struct pw *pw, struct pwq_file *f)
+{
+	uint64_t pos = pwq_random(pw, 80) * 512;
+	uint64_t len = (1 + pwq_random(pw, 40)) * 512;
+
+	switch (pwq_random(pw, 8)) {
+	case 0:
+		pwq_truncate(f, pos);
+		break;
+	case 1:
+		pwq_punch(f, pos, len);
+		break;
+	case 2:
+		pwq_falloc(f, UEXT4_FALLOC_ZERO_RANGE, pos, len);
+		break;
+	case 3:
+		pwq_falloc(f,
+				pwq_random(pw, 2) ? UEXT4_FALLOC_KEEP_SIZE : 0,
+				pos, len);
+		break;
+	case 4:
+		pwq_pwrite(f, pos, len, false, 0);
+		break;
+	case 5:
+		pwq_pwrite(f, pos, len, true,
+				pwq_random(pw, 2) ? UEXT4_RW_DSYNC : 0);
+		break;
+	case 6:
+		pwq_sync_file(f);
+		break;
+	default:
+		pwq_sync_all(pw);
+	}
+}
+
+static void mix(struct pw *pw)
+{
+	struct pwq_file *f[2];
+	unsigned step;
+	unsigned n;
+
+	f[0] = begin_with(pw, pwq_random(pw, 2) * 8192, &f[1]);
+	for (step = 0; step < MIX_STEPS; step++) {
+		for (n = 1 + pwq_random(pw, 5); n > 0; n--)
+			mix_request(pw, f[pwq_random(pw, 3) == 0]);
+		pwq_go(pw);
+		if (pwq_random(pw, 3) == 0)
+			mix_call(pw, f[pwq_random(pw, 2)]);
+		if (pwq_random(pw, 4) == 0)
+			pwq_commit(pw);
+		pwq_wait(pw, pwq_random(pw, 4));
+		if (pwq_random(pw, 5) == 0)
+			pwq_settle(pw);
+	}
+}
+
+static void random_queue_mixes_survive_power_cuts(void **state)
+{
+	time_t end = time(NULL) + (time_t)nseconds;
+	unsigned long seed;
+
+	(void)state;
+	for (seed = first_seed; seed < first_seed + nseeds; seed++) {
+		const struct pw_profile *p = &profiles[seed % NPROFILES];
+		struct pw_setup s = setup_of(
+				(unsigned)(seed / NPROFILES), seed);
+
+		/* Through the cache: buffered writes, edges of holes. */
+		s.is_cached = true;
+		s.has_steps = true;
+		if (!open_run(&pw_, "queue_mix", p, &s))
+			continue;
+		mix(&pw_);
+		(void)pw_judge(&pw_, false, pw_max_states(MIX_STATES));
+		pw_sum_add(&total, &pw_.sum);
+		if (nseconds > 0 && time(NULL) >= end)
+			break;
+	}
+}
+
+static int run_mixes(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_queue_mixes_survive_power_cuts),
+	};
+
+	if (argc > 2)
+		first_seed = strtoul(argv[2], NULL, 0);
+	if (argc > 3)
+		nseeds = strtoul(argv[3], NULL, 0);
+	if (argc > 4)
+		nseconds = strtoul(argv[4], NULL, 0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
 int main(int argc, char **argv)
@@ -502,6 +668,11 @@ int main(int argc, char **argv)
 	size_t i;
 	int ret;
 
+	if (argc > 1 && strcmp(argv[1], "queue_mixes") == 0) {
+		ret = run_mixes(argc, argv);
+		pw_sum_print(&total);
+		return ret;
+	}
 	for (i = 0; i < NWORKLOADS; i++) {
 		if (argc > 1 && strcmp(argv[1], workloads[i].name) != 0)
 			continue;
