@@ -108,7 +108,7 @@ struct pwq {
 	struct uext4_queue *queue; /* NULL: closed */
 	struct pwq_file *files;
 	uint32_t nrecs;
-	unsigned ninflight;
+	unsigned ninflight, nprepared;
 	uint64_t rnd;
 };
 
@@ -142,7 +142,7 @@ struct pw {
 	struct uext4_file *held[PW_HELD_MAX];
 	unsigned nheld;
 	struct pwq q;
-	unsigned nfound; /* defects, with setup.lacks */
+	unsigned nfound;      /* defects, with setup.lacks */
 	double e2fsck_budget; /* seconds */
 	uint64_t nested_max;  /* states inside recoveries */
 	struct pw_sum sum;

@@ -31,7 +31,7 @@ static bool covers(const struct pwq_rec *r, uint64_t at)
 /* Had @r ended before @d began? */
 static bool precedes(const struct pwq_rec *r, const struct pwq_rec *d)
 {
-	return r->end != PWQ_NEVER && r->end < d->begin;
+	return r->end < d->begin || r->drained <= d->begin;
 }
 
 /* ---- Q1, Q4, Q5: a sector ---- */

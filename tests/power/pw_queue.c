@@ -51,6 +51,7 @@ static struct pwq_rec *rec_new(
 	r->id = ++f->pw->q.nrecs;
 	r->begin = f->pw->nops;
 	r->end = PWQ_NEVER;
+	r->drained = PWQ_NEVER;
 	r->durable = PWQ_NEVER;
 	r->pos = pos;
 	r->len = len;
@@ -127,8 +128,7 @@ struct pwq_file *pwq_file(struct pw *pw, const char *path)
 					 UEXT4_O_RDWR | UEXT4_O_DIRECT, 0, NULL,
 					 &f->file),
 			0);
-	assert_int_equal(
-			uext4_node_stat(uext4_file_node(f->file), &st), 0);
+	assert_int_equal(uext4_node_stat(uext4_file_node(f->file), &st), 0);
 	f->pw = pw;
 	f->ino = st.ino;
 	f->gen = st.generation;
@@ -176,6 +176,7 @@ void pwq_close(struct pw *pw)
 	uext4_queue_close(pw->q.queue);
 	pw->q.queue = NULL;
 	pw->q.ninflight = 0;
+	pw->q.nprepared = 0;
 	for (f = pw->q.files; f; f = f->next) {
 		if (!f->file)
 			continue;
@@ -225,11 +226,12 @@ static void prep(struct pwq_rec *r, const struct uext4_sqe *sqe)
 		pwq_wait(pw, 1);
 	}
 	pw->q.ninflight++;
+	pw->q.nprepared++;
 	assert_int_equal(uext4_queue_prep(pw->q.queue, sqe), 0);
 }
 
-static struct pwq_rec *write_prep(struct pwq_file *f, uint64_t pos,
-		uint64_t len, unsigned rwf)
+static struct pwq_rec *write_prep(
+		struct pwq_file *f, uint64_t pos, uint64_t len, unsigned rwf)
 {
 	struct pwq_rec *r;
 	struct uext4_sqe sqe = {
@@ -285,6 +287,7 @@ void pwq_fsync(struct pwq_file *f)
 
 void pwq_go(struct pw *pw)
 {
+	pw->q.nprepared = 0;
 	(void)uext4_queue_submit(pw->q.queue);
 }
 
@@ -304,15 +307,18 @@ void pwq_promise(struct pwq_file *f, uint32_t before, uint32_t op)
 static void rec_over(struct pwq_rec *r, int64_t result)
 {
 	struct pwq_file *f = r->file;
+	bool cached = f->pw->setup.is_cached;
 	uint32_t op = op_next(f->pw);
 
 	bdev_emu_mark(f->pw->dev, EMU_MARK_OP_END, r->begin,
 			r->is_sync ? 0 : PWQ_MARK);
 	f->pw->q.ninflight--;
 	r->end = op;
-	if (r->may_fail && result == -EIO) {
+	if (r->may_fail &&
+			(result == -EIO ||
+					(cached && result < (int64_t)r->len))) {
 		r->failed = true;
-		r->may_show = f->pw->setup.is_cached;
+		r->may_show = cached;
 		return;
 	}
 	assert_int_equal(result, r->is_sync ? 0 : (int64_t)r->len);
@@ -348,8 +354,7 @@ static void check_file(struct pwq_file *f)
 	void *data = NULL;
 	ssize_t n;
 
-	assert_int_equal(
-			uext4_node_stat(uext4_file_node(f->file), &st), 0);
+	assert_int_equal(uext4_node_stat(uext4_file_node(f->file), &st), 0);
 	assert_int_equal(posix_memalign(&data, 4096, st.size + 4096), 0);
 	n = uext4_pread(f->file, data, round_up_u64(st.size, 4096), 0);
 	assert_int_equal(n, st.size);
@@ -387,6 +392,17 @@ static void at_once_over(struct pwq_rec *r)
 	bdev_emu_mark(pw->dev, EMU_MARK_OP_END, r->begin, 0);
 }
 
+/* @r has waited for what was in flight before it. */
+static void has_drained(const struct pwq_rec *r)
+{
+	struct pwq_rec *o;
+
+	for (o = r->older; o; o = o->older) {
+		if (o->end == PWQ_NEVER && o->drained == PWQ_NEVER)
+			o->drained = r->begin;
+	}
+}
+
 void pwq_truncate(struct pwq_file *f, uint64_t size)
 {
 	struct pwq_rec *r;
@@ -396,7 +412,9 @@ void pwq_truncate(struct pwq_file *f, uint64_t size)
 	r = rec_new(f, size, PWQ_NONE, false);
 	r->size = size;
 	r->sets = true;
+	assert_int_equal(f->pw->q.nprepared, 0);
 	assert_int_equal(uext4_ftruncate(f->file, size), 0);
+	has_drained(r);
 	f->end = size;
 	at_once_over(r);
 }
@@ -418,12 +436,14 @@ void pwq_falloc(struct pwq_file *f, unsigned mode, uint64_t pos, uint64_t len)
 	r = rec_new(f, pos, zeroes ? len : 0, false);
 	if (!(mode & UEXT4_FALLOC_KEEP_SIZE))
 		r->size = pos + len;
+	assert_int_equal(f->pw->q.nprepared, 0);
 	ret = uext4_fallocate(f->file, mode, pos, len);
 	if (ret == -EOPNOTSUPP) { /* not without extents */
 		r->len = 0;
 		r->size = PWQ_NONE;
 	} else {
 		assert_int_equal(ret, 0);
+		has_drained(r);
 	}
 	if (r->size != PWQ_NONE)
 		f->end = max_u64(f->end, r->size);
@@ -447,8 +467,7 @@ void pwq_pwrite(struct pwq_file *f, uint64_t pos, uint64_t len, bool direct,
 		assert_int_equal(uext4_open_node(uext4_file_node(f->file),
 						 UEXT4_O_RDWR, NULL, &file),
 				0);
-	assert_int_equal(uext4_pwritev2(file, &iov, 1, pos, rwf),
-			(ssize_t)len);
+	assert_int_equal(uext4_pwritev2(file, &iov, 1, pos, rwf), (ssize_t)len);
 	if (!direct)
 		assert_int_equal(uext4_close(file), 0);
 	f->end = max_u64(f->end, r->size);

@@ -10,7 +10,8 @@
  * Of such a file the model is not what the engine showed, for that is never the
  * same twice while requests are in flight: it is what was asked for. A request
  * begins when it is submitted and has ended when its event was taken. Truncate,
- * punch and the like are requests that begin and end in one call.
+ * punch and the like are requests that begin and end in one call; they come after
+ * all that is in flight on the file, for they wait for it.
  *
  * Of each request every 512 bytes are its own, so a sector tells who wrote it:
  *
@@ -33,7 +34,7 @@
 #define PWQ_NEVER  UINT32_MAX
 #define PWQ_NONE   UINT64_MAX
 /* emu_ent.mark_val of the marks of a request. */
-#define PWQ_MARK 1
+#define PWQ_MARK   1
 
 /* What was asked of a file. */
 struct pwq_rec {
@@ -42,6 +43,7 @@ struct pwq_rec {
 	uint32_t id;      /* among all files */
 	uint32_t begin;   /* operation */
 	uint32_t end;     /* the one that took its event, or PWQ_NEVER */
+	uint32_t drained; /* the one before which somebody has waited for it */
 	uint32_t durable; /* the one that promised it, or PWQ_NEVER */
 	uint64_t pos, len;
 	uint8_t *data; /* NULL: it makes zeroes */

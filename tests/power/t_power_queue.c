@@ -22,7 +22,7 @@
 #include "power/pw_int.h"
 #include "power/pw_queue.h"
 
-#define KB 1024u
+#define KB           1024u
 /* What one run is given, of all that its log allows. */
 #define RUN_STATES   800
 #define PLAIN_STATES 60
@@ -110,8 +110,8 @@ static void note_order(struct pwq_file *f, uint64_t pos, const char *at)
 	if (order.n < 3)
 		return;
 	order.n = 0;
-	which = (order.pos[0] < order.pos[1]) | (order.pos[1] < order.pos[2])
-					<< 1 |
+	which = (order.pos[0] < order.pos[1]) |
+			(order.pos[1] < order.pos[2]) << 1 |
 			(order.pos[0] < order.pos[2]) << 2;
 	order.seen |= 1u << which;
 }
@@ -158,8 +158,7 @@ static void queue_synced_appends(struct pw *pw)
 		pwq_append(f, 512, UEXT4_RW_DSYNC);
 		pwq_go(pw);
 		pwq_wait(pw, 2);
-		pwq_write(f, (uint64_t)round * bs(pw), bs(pw),
-				UEXT4_RW_DSYNC);
+		pwq_write(f, (uint64_t)round * bs(pw), bs(pw), UEXT4_RW_DSYNC);
 		pwq_append(f, 1536, 0);
 		pwq_go(pw);
 		pwq_settle(pw);
@@ -306,8 +305,7 @@ static void queue_failures(struct pw *pw)
 		at = f->end;
 		fail_once(pw, 1 + round % 4);
 		pwq_try(f, at, bs(pw), 0);
-		pwq_try(f, at + bs(pw), bs(pw),
-				round % 2 ? UEXT4_RW_DSYNC : 0);
+		pwq_try(f, at + bs(pw), bs(pw), round % 2 ? UEXT4_RW_DSYNC : 0);
 		pwq_try(f, at + 2 * bs(pw), 512, 0);
 		pwq_try(g, (uint64_t)round * bs(pw), 2 * bs(pw), 0);
 		pwq_go(pw);
@@ -330,8 +328,8 @@ static void queue_drains(struct pw *pw)
 
 	for (round = 0; round < 4; round++) {
 		for (i = 0; i < 3; i++)
-			pwq_write(f, (uint64_t)(4 + 3 * i) * bs(pw),
-					2 * bs(pw), 0);
+			pwq_write(f, (uint64_t)(4 + 3 * i) * bs(pw), 2 * bs(pw),
+					0);
 		pwq_append(f, bs(pw), round == 1 ? UEXT4_RW_DSYNC : 0);
 		pwq_append(g, bs(pw), 0);
 		pwq_go(pw);
@@ -460,8 +458,7 @@ static struct pw_setup setup_of(unsigned i, uint64_t seed)
 				   : UEXT4_DIO_ALLOC_DATAFIRST,
 		.dio_extend = i & 2 ? UEXT4_DIO_EXTEND_SERIAL
 				    : UEXT4_DIO_EXTEND_PARALLEL,
-		.dio_size = i & 4 ? UEXT4_DIO_SIZE_PREFIX
-				  : UEXT4_DIO_SIZE_MAX,
+		.dio_size = i & 4 ? UEXT4_DIO_SIZE_PREFIX : UEXT4_DIO_SIZE_MAX,
 		.commit_one_of = i & 8 ? 4 : 0,
 	};
 
@@ -581,8 +578,7 @@ static void mix_call(struct pw *pw, struct pwq_file *f)
 		pwq_falloc(f, UEXT4_FALLOC_ZERO_RANGE, pos, len);
 		break;
 	case 3:
-		pwq_falloc(f,
-				pwq_random(pw, 2) ? UEXT4_FALLOC_KEEP_SIZE : 0,
+		pwq_falloc(f, pwq_random(pw, 2) ? UEXT4_FALLOC_KEEP_SIZE : 0,
 				pos, len);
 		break;
 	case 4:
@@ -629,8 +625,8 @@ static void random_queue_mixes_survive_power_cuts(void **state)
 	(void)state;
 	for (seed = first_seed; seed < first_seed + nseeds; seed++) {
 		const struct pw_profile *p = &profiles[seed % NPROFILES];
-		struct pw_setup s = setup_of(
-				(unsigned)(seed / NPROFILES), seed);
+		struct pw_setup s =
+				setup_of((unsigned)(seed / NPROFILES), seed);
 
 		/* Through the cache: buffered writes, edges of holes. */
 		s.is_cached = true;

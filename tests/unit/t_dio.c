@@ -490,8 +490,8 @@ static void neighbours_on_the_device_between_holes_are_read(void **state)
 	assert_int_equal(dio(ff, 0, buf, sizeof(buf), false, 0, NULL),
 			sizeof(buf));
 	for (i = 0; i < 40; i++)
-		assert_true(all_are(buf + i * BLK, BLK,
-				i % 2 ? 0 : 1 + (int)i));
+		assert_true(all_are(
+				buf + i * BLK, BLK, i % 2 ? 0 : 1 + (int)i));
 	fake_free(ff);
 }
 
@@ -809,7 +809,8 @@ int main(void)
 		cmocka_unit_test(reads_end_at_eof),
 		cmocka_unit_test(dirt_behind_eof_is_not_shown),
 		cmocka_unit_test(holes_read_as_zeroes_without_the_device),
-		cmocka_unit_test(neighbours_on_the_device_between_holes_are_read),
+		cmocka_unit_test(
+				neighbours_on_the_device_between_holes_are_read),
 		cmocka_unit_test(a_direct_read_sees_what_was_written_buffered),
 		cmocka_unit_test(a_direct_write_drops_the_pages_it_covers),
 		cmocka_unit_test(
