@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Claims on blocks, and the places of writes beyond the end of the file. What
- * they are for stands in dio.h.
+ * they are for stands in dio_req.h.
  *
  * Rules    (CL1) A claim is taken as a whole or not at all, with nothing else
  *                of CLAIM rank or inside it held (DQ1).
@@ -18,7 +18,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 
 /* A waiter looks again after this, for what it waits for may be in the hands
@@ -27,8 +27,8 @@
 
 struct inode_dio *inode_dio_get(struct inode *inode)
 {
-	struct inode_dio *id = atomic_load_explicit(
-			&inode->dio, memory_order_acquire);
+	struct inode_dio *id =
+			atomic_load_explicit(&inode->dio, memory_order_acquire);
 	struct inode_dio *none = NULL;
 
 	if (id != NULL)

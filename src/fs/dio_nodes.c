@@ -20,7 +20,7 @@
  */
 #include "alloc/alloc.h"
 #include "bdev/bdev.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 #include "fs/reserve.h"
 #include "journal/journal.h"

@@ -111,8 +111,8 @@ static void reserve_put_nodes(struct inode *inode, int64_t held)
 	mutex_unlock(&inode->attr_lock);
 }
 
-int reserve_insert(
-		struct handle *h, struct inode *inode, const struct map_run *run)
+int reserve_insert(struct handle *h, struct inode *inode,
+		const struct map_run *run)
 {
 	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
 	int64_t held = reserve_hold_nodes(
@@ -148,8 +148,7 @@ int reserve_claim_convert(struct inode *inode, uint32_t *ret_n)
 
 	if (n == 0)
 		return 0;
-	ret = alloc_claim(
-			inode->it->alloc, n, map_super_flag(&inode->map));
+	ret = alloc_claim(inode->it->alloc, n, map_super_flag(&inode->map));
 	if (ret < 0)
 		return ret;
 	mutex_lock(&inode->attr_lock);

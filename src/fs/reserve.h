@@ -56,7 +56,8 @@ void reserve_settle(struct inode *inode, uint32_t n);
 
 /* Room for the nodes of one conversion: how many blocks were claimed, to be given
  * back when it is over. 0 for files without unwritten blocks. */
-int reserve_claim_convert(struct inode *inode, uint32_t *ret_n) UEXT4_MUST_CHECK;
+int reserve_claim_convert(
+		struct inode *inode, uint32_t *ret_n) UEXT4_MUST_CHECK;
 void reserve_unclaim_convert(struct inode *inode, uint32_t n);
 /* map_convert_flags(), the nodes from what was claimed. */
 int reserve_convert(struct handle *h, struct inode *inode, lblk_t lblk,

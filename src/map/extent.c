@@ -284,8 +284,8 @@ int ext_find(const struct mapping *m, lblk_t lblk, struct map_run *ret_run)
 	return ret;
 }
 
-int ext_find_whole(const struct mapping *m, lblk_t lblk,
-		struct map_run *ret_run)
+int ext_find_whole(
+		const struct mapping *m, lblk_t lblk, struct map_run *ret_run)
 {
 	struct ext_path path;
 	struct dext_leaf e;

@@ -65,8 +65,8 @@ static inline struct ext_level *ext_leaf(struct ext_path *path)
 /* What is at @lblk: the rest of its extent, or the hole up to the next. */
 int ext_find(const struct mapping *m, lblk_t lblk, struct map_run *ret_run);
 /* The same, but an extent from its first block on. */
-int ext_find_whole(const struct mapping *m, lblk_t lblk,
-		struct map_run *ret_run);
+int ext_find_whole(
+		const struct mapping *m, lblk_t lblk, struct map_run *ret_run);
 /* Where a block for @lblk would be best, judged by its neighbours; 0: none. */
 pblk_t ext_goal(const struct mapping *m, lblk_t lblk);
 /* map_walk(). */

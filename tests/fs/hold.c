@@ -222,8 +222,7 @@ void hold_call_write(struct hold_call *c, struct uext4_file *f, uint64_t pos,
 		.pos = pos,
 		.rwf = rwf,
 	};
-	assert_int_equal(
-			pthread_create(&c->thread, NULL, call_write_main, c),
+	assert_int_equal(pthread_create(&c->thread, NULL, call_write_main, c),
 			0);
 }
 
@@ -240,8 +239,8 @@ void hold_call_truncate(
 		struct hold_call *c, struct uext4_file *f, uint64_t size)
 {
 	*c = (struct hold_call){ .file = f, .pos = size };
-	assert_int_equal(pthread_create(&c->thread, NULL, call_truncate_main,
-					 c),
+	assert_int_equal(
+			pthread_create(&c->thread, NULL, call_truncate_main, c),
 			0);
 }
 
@@ -344,8 +343,8 @@ uint64_t hold_next_block(struct uext4_file *f, uint64_t pos)
 	struct map_run run;
 	int ret;
 
-	ret = map_next(&inode->map,
-			(lblk_t)((pos + (1u << bits) - 1) >> bits), &run);
+	ret = map_next(&inode->map, (lblk_t)((pos + (1u << bits) - 1) >> bits),
+			&run);
 	if (ret == -ENOENT)
 		return UINT64_MAX;
 	assert_int_equal(ret, 0);

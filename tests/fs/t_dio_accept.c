@@ -113,8 +113,8 @@ static void order_expect_contents(const struct order *o, struct uext4_file *f)
 static void order_run(struct hold *r, struct uext4_queue *q,
 		const struct order *o, bool prefix)
 {
-	struct uext4_file *f = env_open(&r->b.e, "/f",
-			HOLD_DIRECT | UEXT4_O_APPEND);
+	struct uext4_file *f =
+			env_open(&r->b.e, "/f", HOLD_DIRECT | UEXT4_O_APPEND);
 	int64_t res[ORDER_MAX];
 	unsigned done = 0;
 
