@@ -234,8 +234,10 @@ void dio_rsv_tree_free(struct dio_rsv_tree *t);
 /* ---- dio_nodes.c ---- */
 
 /* The request meets unwritten blocks: see to it that they can be converted when
- * the data is there. -ENOSPC; -EDEADLK: with the iolock held exclusively. */
-int dio_nodes_take(struct dio_req *r, bool has_hole) UEXT4_MUST_CHECK;
+ * the data is there; *ret_alone is set if it has to keep the iolock until then.
+ * -ENOSPC; -EDEADLK: with the iolock held exclusively. */
+int dio_nodes_take(struct dio_req *r, bool has_hole,
+		bool *ret_alone) UEXT4_MUST_CHECK;
 void dio_nodes_put(struct dio_req *r);
 
 /* ---- queue.c: what is in flight by queues ---- */

@@ -362,8 +362,8 @@ static int req_reserve(struct dio_req *r)
 }
 
 /* What the plan asks for before the engine. */
-static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
-		enum dio_range range)
+static int req_prepare(
+		struct dio_req *r, struct dio_plan *plan, enum dio_range range)
 {
 	struct inode *inode = r->inode;
 	int ret = 0;
@@ -380,10 +380,11 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 	if (r->unwritten ||
 			(range == DIO_RANGE_HOLE &&
 					!fs_is_datafirst(inode_fs(inode))))
-		ret = dio_nodes_take(r, range == DIO_RANGE_HOLE);
+		ret = dio_nodes_take(r, range == DIO_RANGE_HOLE, &plan->wait);
 	if (ret == 0 && plan->claim)
 		ret = req_claim(r);
-	iomap_at(&inode->file, r->pos, "claimed");
+	if (ret == 0)
+		iomap_at(&inode->file, r->pos, "claimed");
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
 		ret = req_reserve(r);

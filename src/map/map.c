@@ -474,6 +474,17 @@ int map_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len)
 	return map_set_state(h, m, lblk, len, false, 0);
 }
 
+int map_convert_fits(struct mapping *m, lblk_t lblk, uint32_t len)
+{
+	int ret;
+
+	rwsem_read_lock(&m->lock);
+	ret = m->is_extents ? ext_convert_fits(m, lblk, (uint64_t)lblk + len)
+			    : 1;
+	rwsem_read_unlock(&m->lock);
+	return ret;
+}
+
 int map_convert_unwritten(
 		struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len)
 {

@@ -146,6 +146,9 @@ int map_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);
 /* The same with MAP_F_LATE, MAP_F_CLAIMED (map_nodes_convert()), or 0. */
 int map_convert_flags(struct handle *h, struct mapping *m, lblk_t lblk,
 		uint32_t len, uint32_t flags);
+/* Would map_convert() of mapped blocks need no block for a node, as the tree is
+ * now? 1, 0 (also in doubt) or an error. */
+int map_convert_fits(struct mapping *m, lblk_t lblk, uint32_t len);
 /* The reverse for zero range: written parts become unwritten (extents only). */
 int map_convert_unwritten(
 		struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);

@@ -579,32 +579,22 @@ static struct uext4_file *make_many_runs(struct hold *r)
 	return f;
 }
 
-/* Write in the middle of each run: two more extents every time. Whoever was
- * accepted must not be told of a lack of space. */
-static unsigned write_into_runs(struct hold *r, struct uext4_file *f)
+static uint64_t run_middle(uint64_t i)
 {
-	struct uext4_queue *q = hold_queue(r, 8);
-	unsigned accepted = 0;
-	int64_t res[1];
+	return (i * 2 * FULL_RUN + FULL_RUN / 2) * FULL_BS;
+}
 
-	for (uint64_t i = 0; i < FULL_RUNS; i++) {
-		uint64_t pos = (i * 2 * FULL_RUN + FULL_RUN / 2) * FULL_BS;
-		int before;
+/* The first @n runs hold one block of data in their middle. */
+static void expect_middles(struct uext4_file *f, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t mid = run_middle(i);
+		uint32_t half = FULL_RUN / 2 * FULL_BS;
 
-		hold_next(r, 1);
-		before = hold_count(r);
-		res[0] = HOLD_NONE;
-		hold_write(q, f, pos, FULL_BS, 'w', 0, 0);
-		if (hold_count(r) > before) {
-			hold_end(r, 0, 0);
-			accepted++;
-		}
-		assert_int_equal(hold_events(q, 0, res), 1);
-		assert_int_equal(res[0], FULL_BS);
+		env_expect(f, mid - half, half, 0);
+		env_expect(f, mid, FULL_BS, 'w');
+		env_expect(f, mid + FULL_BS, half - FULL_BS, 0);
 	}
-	uext4_queue_close(q);
-	hold_next(r, 0);
-	return accepted;
 }
 
 static void promised_blocks_can_be_written_when_nothing_is_free(void **state)
@@ -619,16 +609,78 @@ static void promised_blocks_can_be_written_when_nothing_is_free(void **state)
 		hold_open(&r, "ext4-1k-full", "24M", &opts);
 		f = make_many_runs(&r);
 		take_all_space(&r);
-		assert_int_equal(write_into_runs(&r, f), FULL_RUNS);
-		for (uint64_t i = 0; i < FULL_RUNS; i++) {
-			uint64_t pos = i * 2 * FULL_RUN * FULL_BS;
-			uint64_t mid = pos + FULL_RUN / 2 * FULL_BS;
+		/* In the middle of each run: two more extents every time. */
+		for (uint64_t i = 0; i < FULL_RUNS; i++)
+			env_fill(f, run_middle(i), FULL_BS, 'w');
+		expect_middles(f, FULL_RUNS);
+		env_close(f);
+		hold_close(&r, true);
+	}
+}
 
-			env_expect(f, pos, FULL_RUN / 2 * FULL_BS, 0);
-			env_expect(f, mid, FULL_BS, 'w');
-			env_expect(f, mid + FULL_BS,
-					(FULL_RUN / 2 - 1) * FULL_BS, 0);
-		}
+/* Somebody takes the last block while writes are in flight that will need nodes,
+ * or have blocks reserved: theirs are theirs. */
+static void what_was_accepted_does_not_meet_a_full_device(void **state)
+{
+	for (unsigned way = 0; way < NWAYS; way += 2) {
+		struct hold_opts opts = all_ways[way];
+		int64_t res[HOLD_MAX];
+		struct uext4_queue *q;
+		struct uext4_file *f;
+		struct hold r;
+
+		opts.tune = "-m 0";
+		hold_open(&r, "ext4-1k-full", "24M", &opts);
+		f = make_many_runs(&r);
+		q = hold_queue(&r, HOLD_MAX);
+		hold_next(&r, HOLD_MAX);
+		results_clear(res, HOLD_MAX);
+		/* Middles of runs, and every second time a hole. */
+		for (unsigned i = 0; i < HOLD_MAX; i++)
+			hold_write(q, f,
+					run_middle(i / 2) +
+							(i & 1 ? FULL_RUN * FULL_BS
+							       : 0),
+					FULL_BS, 'w', 0, i);
+		assert_int_equal(hold_count(&r), HOLD_MAX);
+		take_all_space(&r);
+		for (int i = HOLD_MAX - 1; i >= 0; i--)
+			hold_end(&r, i, 0);
+		assert_int_equal(hold_events(q, HOLD_MAX, res), HOLD_MAX);
+		for (int i = 0; i < HOLD_MAX; i++)
+			assert_int_equal(res[i], FULL_BS);
+		expect_middles(f, HOLD_MAX / 2);
+		uext4_queue_close(q);
+		env_close(f);
+		hold_close(&r, true);
+	}
+}
+
+/* Appends into blocks promised behind the end go on in one extent after the other,
+ * and never need a node: on a full device too, without a byte of zeroes. */
+static void a_file_grows_into_its_promised_blocks_on_a_full_device(void **state)
+{
+	for (unsigned way = 0; way < NWAYS; way += 2) {
+		struct hold_opts opts = all_ways[way];
+		struct bdev_emu_stats before, after;
+		struct uext4_file *f;
+		struct hold r;
+
+		opts.tune = "-m 0";
+		opts.poison = true;
+		hold_open(&r, "ext4-1k-full", "24M", &opts);
+		f = env_open(&r.b.e, "/f", HOLD_DIRECT);
+		assert_int_equal(uext4_fallocate(f, UEXT4_FALLOC_KEEP_SIZE, 0,
+						 64 * FULL_BS),
+				0);
+		take_all_space(&r);
+		bdev_emu_stats(r.b.dev, &before);
+		for (uint64_t i = 0; i < 64; i++)
+			env_fill(f, i * FULL_BS, FULL_BS, 'a' + (int)i % 26);
+		bdev_emu_stats(r.b.dev, &after);
+		assert_int_equal(after.ops[BDEV_ZERO], before.ops[BDEV_ZERO]);
+		for (uint64_t i = 0; i < 64; i++)
+			env_expect(f, i * FULL_BS, FULL_BS, 'a' + (int)i % 26);
 		env_close(f);
 		hold_close(&r, true);
 	}
@@ -647,6 +699,9 @@ int main(void)
 		cmocka_unit_test(padding_never_falls_upon_a_whole_block),
 		cmocka_unit_test(
 				promised_blocks_can_be_written_when_nothing_is_free),
+		cmocka_unit_test(what_was_accepted_does_not_meet_a_full_device),
+		cmocka_unit_test(
+				a_file_grows_into_its_promised_blocks_on_a_full_device),
 	};
 
 	if (!env_tools())
