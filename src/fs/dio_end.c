@@ -28,6 +28,7 @@
 #include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
+#include "fs/reserve.h"
 #include "journal/journal.h"
 #include "journal/txn.h"
 
@@ -118,8 +119,7 @@ static int batch_step(
 		return ret;
 	if (run.type == MAP_HOLE)
 		return dio_rsv_enter(b->h, inode, (lblk_t)at, run.len, ret_n);
-	ret = map_convert_flags(
-			b->h, &inode->map, (lblk_t)at, run.len, MAP_F_LATE);
+	ret = reserve_convert(b->h, inode, (lblk_t)at, run.len, MAP_F_LATE);
 	if (ret == -EAGAIN) { /* over many extents: what is left of it again */
 		*ret_n = 0;
 		ret = 0;
@@ -268,6 +268,7 @@ static void dio_req_over(struct dio_req *r)
 		if (r->err < 0 || bytes < r->len)
 			req_clean_up(r);
 		dio_rsv_put(r);
+		dio_nodes_put(r);
 		dio_claim_put(r);
 		dio_pending_del(r);
 		r->need_sync = !iomap_dio_is_durable(&r->dio) &&

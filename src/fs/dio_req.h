@@ -143,11 +143,13 @@ struct dio_req {
 	bool shown;     /* shared, and shows in the slot */
 	bool placed;    /* pos was chosen for an append */
 	bool extends;   /* as the plan saw it (D-8) */
+	bool unwritten; /* the same: some of its blocks are */
 	bool is_new;    /* blocks were allocated for it beyond isize */
 	struct dio_claim claim;
 	struct dio_pending pending;
 	struct dio_uses uses;
 	struct dio_use use; /* the first of them */
+	uint32_t nodes;     /* claimed for its conversion */
 	int err;
 	ssize_t result;       /* bytes or -errno, once it is over */
 	bool need_sync;       /* DSYNC was asked and FUA did not cover it */
@@ -228,6 +230,15 @@ uint32_t dio_rsv_credits(struct inode *inode);
 /* The request is over with them. */
 void dio_rsv_put(struct dio_req *r);
 void dio_rsv_tree_free(struct dio_rsv_tree *t);
+
+/* ---- dio_nodes.c ---- */
+
+/* The request meets unwritten blocks: see to it that they can be converted when
+ * the data is there; *ret_alone is set if it has to keep the iolock until then.
+ * -ENOSPC; -EDEADLK: with the iolock held exclusively. */
+int dio_nodes_take(struct dio_req *r, bool has_hole,
+		bool *ret_alone) UEXT4_MUST_CHECK;
+void dio_nodes_put(struct dio_req *r);
 
 /* ---- queue.c: what is in flight by queues ---- */
 

@@ -8,7 +8,8 @@
  *	write_checks(): position and count are final from here on (W18)
  *	plan = dio_write_plan(...)  exclusive needed but shared held: take it
  *				    exclusively and do ALL checks again
- *	drain, zero the EOF tail; a place beyond EOF, claims, reserved blocks
+ *	drain, zero the EOF tail; tree nodes, claims and a place beyond EOF,
+ *	reserved blocks
  *	iomap_dio_start(), unlock: under way
  *	... dio_finish() (dio_end.c)
  *	bytes left: buffered, written back, dropped from the cache (F1-F3)
@@ -57,6 +58,8 @@ void dio_req_init(struct dio_req *r, struct uext4_file *file, uint64_t pos,
 	r->pending.data_done = false;
 	SLIST_INIT(&r->uses);
 	r->use.rsv = NULL;
+	r->unwritten = false;
+	r->nodes = 0;
 	r->err = 0;
 	r->result = 0;
 	r->need_sync = false;
@@ -193,6 +196,7 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 	uint64_t at;
 	bool written = false;
 	bool unwritten = false;
+	bool hole = false;
 	struct map_run run;
 	uint64_t seq;
 	int ret;
@@ -200,9 +204,9 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 	if (dio_use_hint(r, begin, end)) {
 		*first = r->hint->run;
 		*ret_range = DIO_RANGE_WRITTEN;
+		r->unwritten = false;
 		return 0;
 	}
-	*ret_range = DIO_RANGE_HOLE;
 	seq = atomic_load(&inode->map.seq);
 	for (at = begin; at < end; at += run.len) {
 		/* The whole run is asked for: the next request may be near. */
@@ -211,10 +215,14 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 			return ret;
 		if (at == begin)
 			*first = run;
-		if (run.type == MAP_HOLE)
-			return 0;
+		hole |= run.type == MAP_HOLE;
 		written |= run.type == MAP_WRITTEN;
 		unwritten |= run.type == MAP_UNWRITTEN;
+	}
+	r->unwritten = unwritten;
+	if (hole) {
+		*ret_range = DIO_RANGE_HOLE;
+		return 0;
 	}
 	if (r->hint != NULL)
 		*r->hint = (struct dio_hint){ .run = *first, .seq = seq };
@@ -314,6 +322,7 @@ static int req_claim(struct dio_req *r)
 static void req_undo(struct dio_req *r)
 {
 	dio_rsv_put(r);
+	dio_nodes_put(r);
 	dio_claim_put(r);
 	dio_pending_del(r);
 	dio_prefix_left(r->inode);
@@ -354,8 +363,8 @@ static int req_reserve(struct dio_req *r)
 }
 
 /* What the plan asks for before the engine. */
-static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
-		enum dio_range range)
+static int req_prepare(
+		struct dio_req *r, struct dio_plan *plan, enum dio_range range)
 {
 	struct inode *inode = r->inode;
 	int ret = 0;
@@ -369,9 +378,14 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 		if (!iomap_dio_busy(&inode->file))
 			inode_trim_eof(inode);
 	}
-	if (plan->claim)
+	if (r->unwritten ||
+			(range == DIO_RANGE_HOLE &&
+					!fs_is_datafirst(inode_fs(inode))))
+		ret = dio_nodes_take(r, range == DIO_RANGE_HOLE, &plan->wait);
+	if (ret == 0 && plan->claim)
 		ret = req_claim(r);
-	iomap_at(&inode->file, r->pos, "claimed");
+	if (ret == 0)
+		iomap_at(&inode->file, r->pos, "claimed");
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
 		ret = req_reserve(r);
