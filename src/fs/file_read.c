@@ -9,7 +9,7 @@
  */
 #include "bdev/bdev.h"
 #include "fs/attr.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 
@@ -37,12 +37,12 @@ static int read_try(struct dio_req *r)
 {
 	struct inode *inode = r->inode;
 	uint32_t flags = r->rwf & UEXT4_RW_NOWAIT ? IOMAP_DIO_NOWAIT : 0;
-	void (*data_done)(struct iomap_dio *dio) = r->dio.data_done;
+	void (*data_done)(struct iomap_dio * dio) = r->dio.data_done;
 	struct bdev *dev = r->dio.dev;
 	int ret;
 
-	ret = iomap_dio_init(&r->dio, &inode->file, r->pos, &r->it, false,
-			flags);
+	ret = iomap_dio_init(
+			&r->dio, &inode->file, r->pos, &r->it, false, flags);
 	if (ret < 0)
 		return ret;
 	if (r->dio.pos == r->dio.end)

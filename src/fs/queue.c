@@ -8,6 +8,7 @@
  */
 #include "fs/queue.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -84,8 +85,7 @@ static void queue_signal(struct uext4_queue *q)
 {
 	const uint64_t one = 1;
 
-	if (atomic_load(&q->is_watched) &&
-			write(q->efd, &one, sizeof(one)) < 0)
+	if (atomic_load(&q->is_watched) && write(q->efd, &one, sizeof(one)) < 0)
 		return; /* full: it is readable */
 }
 
@@ -118,7 +118,8 @@ void queue_ended(struct dio_req *r)
 		bdev_wake(q->chan);
 	else if (!atomic_load(&q->at_work))
 		queue_signal(q);
-	atomic_fetch_sub_explicit(&q->nflight, 1, memory_order_release); /* Q2 */
+	atomic_fetch_sub_explicit(
+			&q->nflight, 1, memory_order_release); /* Q2 */
 }
 
 /* Finish what the device is done with. */
@@ -196,8 +197,7 @@ bool fs_queues_fly(struct uext4_fs *fs, struct inode *inode)
 
 /* Readers hold it while they start a request: that is short, or they wait for
  * what another request does and help with that. */
-static bool queue_shows(
-		const struct uext4_queue *q, struct rwsem *l, bool wait)
+static bool queue_shows(const struct uext4_queue *q, struct rwsem *l, bool wait)
 {
 	unsigned spins = 0;
 
@@ -233,27 +233,29 @@ static struct queue_file *queue_file_get(
 		struct uext4_queue *q, struct uext4_file *file)
 {
 	uint32_t at = (uint32_t)hmap_mix((uintptr_t)file);
+	struct queue_file *found = NULL;
 	struct queue_file *spare = NULL;
 	struct queue_file *qf;
 	uint32_t i;
 
-	for (i = 0; i <= q->files_mask; i++) {
+	for (i = 0; found == NULL && i <= q->files_mask; i++) {
 		qf = &q->files[(at + i) & q->files_mask];
 		if (qf->file == file && qf->id == file->id)
-			break;
+			found = qf;
 		if (spare == NULL && qf->nreqs == 0)
 			spare = qf;
-		/* Twice as many entries as requests: there is a spare one. */
 		if (i >= QUEUE_FILE_WAYS && spare != NULL)
 			break;
 	}
-	if (qf->file != file || qf->id != file->id) {
-		qf = spare;
-		*qf = (struct queue_file){ .file = file, .id = file->id };
+	if (found == NULL) {
+		/* Twice as many entries as requests: there is a spare one. */
+		assert(spare != NULL);
+		found = spare;
+		*found = (struct queue_file){ .file = file, .id = file->id };
 	}
-	if (qf->nreqs++ == 0)
+	if (found->nreqs++ == 0)
 		file_hold(file);
-	return qf;
+	return found;
 }
 
 static void queue_file_put(struct queue_file *qf)
@@ -264,8 +266,7 @@ static void queue_file_put(struct queue_file *qf)
 
 /* ---- prep ---- */
 
-static int prep_check(
-		const struct uext4_queue *q, const struct uext4_sqe *sqe)
+static int prep_check(const struct uext4_queue *q, const struct uext4_sqe *sqe)
 {
 	const unsigned rw = UEXT4_RW_DSYNC | UEXT4_RW_SYNC | UEXT4_RW_NOWAIT |
 			UEXT4_RW_APPEND;
@@ -513,10 +514,9 @@ static int queue_alloc(uint32_t depth, struct uext4_queue **ret_q)
 	q->depth = depth;
 	q->files_mask = nfiles - 1;
 	q->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	q->reqs = aligned_alloc(64,
-			round_up_u64(depth * sizeof(*q->reqs), 64));
-	q->slots = aligned_alloc(64,
-			round_up_u64(depth * sizeof(*q->slots), 64));
+	q->reqs = aligned_alloc(64, round_up_u64(depth * sizeof(*q->reqs), 64));
+	q->slots = aligned_alloc(
+			64, round_up_u64(depth * sizeof(*q->slots), 64));
 	q->files = calloc(nfiles, sizeof(*q->files));
 	if (q->efd < 0 || q->reqs == NULL || q->slots == NULL ||
 			q->files == NULL) {

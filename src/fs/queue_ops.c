@@ -14,8 +14,8 @@
 #include "fs/fs.h"
 #include "fs/queue.h"
 
-static void req_ready(struct uext4_queue *q, struct queue_req *req,
-		int64_t result)
+static void req_ready(
+		struct uext4_queue *q, struct queue_req *req, int64_t result)
 {
 	if (result < 0 && req->file != NULL)
 		result = fs_done(q->fs, (int)result, req->file->inode->inum);
@@ -58,8 +58,7 @@ static int rw_start_engine(struct uext4_queue *q, struct queue_req *req)
 	int ret;
 
 	iov_iter_init(&it, req->iov, req->niov);
-	dio_req_init(r, req->file, req->pos, &it, op_is_write(req),
-			req->flags);
+	dio_req_init(r, req->file, req->pos, &it, op_is_write(req), req->flags);
 	r->slot = &req->slot->lock;
 	r->flying = &req->slot->flying;
 	r->hint = &req->qf->hint;
@@ -72,8 +71,7 @@ static int rw_start_engine(struct uext4_queue *q, struct queue_req *req)
 	atomic_fetch_add_explicit(&q->nflight, 1, memory_order_relaxed);
 	ret = r->write ? dio_write_start(r) : dio_read_start(r);
 	if (ret != DIO_UNDER_WAY)
-		atomic_fetch_sub_explicit(
-				&q->nflight, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&q->nflight, 1, memory_order_relaxed);
 	return ret;
 }
 
@@ -110,7 +108,7 @@ static void rw_start(struct uext4_queue *q, struct queue_req *req)
 	if (ret < 0)
 		req_ready(q, req, ret);
 	else if (write ? file_writes_directly(req->file)
-			: file_reads_directly(req->file))
+		       : file_reads_directly(req->file))
 		rw_start_direct(q, req);
 	else
 		rw_at_once(q, req);
@@ -151,8 +149,9 @@ void queue_req_over(struct uext4_queue *q, struct queue_req *req)
 		result = dio_write_rest(r);
 		r->need_sync = true;
 	}
-	if (result > 0 && write_wants_sync(req->file, req->flags,
-					  !r->need_sync, &datasync))
+	if (result > 0 &&
+			write_wants_sync(req->file, req->flags, !r->need_sync,
+					&datasync))
 		req_to_sync(q, req, result, datasync);
 	else
 		req_ready(q, req, result);

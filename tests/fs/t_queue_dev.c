@@ -402,6 +402,123 @@ static void places_and_claims_make_no_circle(void **state)
 	}
 }
 
+/* A request in flight holds the block in which another one, which comes later,
+ * ends: that is before it in the file, and not before it in line. */
+static void who_comes_later_waits_behind(void **state)
+{
+	for (int k = 0; k < 2; k++) {
+		struct call later = { .fn = call_write, .a = 512, .b = BLOCK };
+		struct uext4_queue *q;
+		struct stop s;
+		struct bug b;
+
+		open_with(&b, "ext4-4k-full", "24M", 0,
+				k ? UEXT4_DIO_SIZE_PREFIX : UEXT4_DIO_SIZE_MAX);
+		later.file = env_open(&b.e, "/f", DIRECT);
+		q = q_open(b.e.fs, 4, UEXT4_QUEUE_POOL);
+		hold_close(&b, 'o');
+		stop_at(&s, later.file, "claim_wait", 512, 0);
+		q_write(q, later.file, ones, BLOCK, BLOCK, 0);
+		assert_int_equal(uext4_queue_submit(q), 1);
+		hold_wait(1);
+		call_start(&later);
+		stop_wait(&s);
+		hold_open();
+		q_take_all(q, 1, BLOCK);
+		assert_int_equal(call_join(&later), BLOCK);
+		env_expect(later.file, 0, 512, 0);
+		env_expect(later.file, 512, 2 * BLOCK - 512, 'o');
+		uext4_queue_close(q);
+		env_close(later.file);
+		bug_close(&b, true);
+	}
+}
+
+static void fill_the_rest(struct bug *b)
+{
+	struct uext4_file *f = env_open(&b->e, "/rest", DIRECT);
+	uint64_t at = 0;
+
+	for (size_t len = 65536; len >= b->e.bs; len /= 2)
+		while (uext4_pwrite(f, ones, len, at) == (ssize_t)len)
+			at += len;
+	env_close(f);
+}
+
+/* The one before it never gets under way: it is refused with its place and its
+ * claims taken. */
+static void who_is_refused_leaves_nobody_behind(void **state)
+{
+	for (int k = 0; k < 2; k++) {
+		struct call first = { .fn = call_write, .b = BLOCK };
+		struct uext4_queue *q;
+		struct uext4_file *f;
+		struct uext4_event e;
+		struct stop s;
+		struct bug b;
+
+		open_with(&b, "ext4-4k-full", "12M",
+				k ? UEXT4_DIO_ALLOC_UNWRITTEN
+				  : UEXT4_DIO_ALLOC_DATAFIRST,
+				UEXT4_DIO_SIZE_PREFIX);
+		first.file = f = env_open(&b.e, "/f", DIRECT);
+		q = q_open(b.e.fs, 4, UEXT4_QUEUE_POOL);
+		assert_int_equal(uext4_fallocate(f, UEXT4_FALLOC_KEEP_SIZE,
+						 BLOCK, BLOCK),
+				0);
+		fill_the_rest(&b);
+		stop_at(&s, f, "claimed", 0, 1);
+		call_start(&first);
+		stop_wait(&s);
+		q_write(q, f, ones, BLOCK, BLOCK, 0);
+		assert_int_equal(uext4_queue_submit(q), 1);
+		assert_int_equal(uext4_queue_wait(q, 1, 20, &e, 1), 0);
+		atomic_store(&s.open, 1);
+		assert_int_equal(call_join(&first), -ENOSPC);
+		assert_int_equal(uext4_queue_wait(q, 1, 5000, &e, 1), 1);
+		assert_int_equal(e.result, BLOCK);
+		env_expect(f, 0, BLOCK, 0);
+		env_expect(f, BLOCK, BLOCK, 'o');
+		uext4_queue_close(q);
+		env_close(f);
+		bug_close(&b, true);
+	}
+}
+
+/* ---- blocks reserved for a hole ---- */
+
+/* A page in the middle of the hole waits to be written, and is, once the blocks
+ * for the hole have been reserved: it has a block of its own then. */
+static void a_delayed_page_in_the_hole_is_written_over(void **state)
+{
+	for (int k = 0; k < 4; k++) {
+		struct uext4_file *f, *cached;
+		struct uext4_queue *q;
+		uint64_t blocks;
+		struct bug b;
+
+		open_with(&b, k & 1 ? "ext3-1k" : "ext4-4k-full", "24M",
+				UEXT4_DIO_ALLOC_DATAFIRST, 0);
+		blocks = env_free_blocks(&b.e);
+		f = env_open(&b.e, "/f", DIRECT);
+		cached = env_open(&b.e, "/f", RW);
+		q = q_open(b.e.fs, 4, UEXT4_QUEUE_INLINE);
+		if (k & 2)
+			assert_int_equal(uext4_ftruncate(f, 16 * BLOCK), 0);
+		env_fill(cached, 5 * BLOCK, BLOCK, 'c');
+		assert_int_equal(q_run_write(q, f, ones, 10 * BLOCK, 0, 0),
+				10 * BLOCK);
+		env_expect(f, 0, 10 * BLOCK, 'o');
+		env_expect(cached, 0, 10 * BLOCK, 'o');
+		env_close(f);
+		env_close(cached);
+		assert_int_equal(env_unlink(&b.e, "/f"), 0);
+		assert_int_equal(env_free_blocks(&b.e), blocks);
+		uext4_queue_close(q);
+		bug_close(&b, true);
+	}
+}
+
 /* ---- removal waits ---- */
 
 /* DIO-SPEC 4.4.10 (5): with k appends in flight truncate and fallocate wait for
@@ -646,6 +763,9 @@ int main(int argc, char **argv)
 		CASE(who_polls_is_told_by_the_one_before),
 		CASE(a_queue_waits_for_what_is_before_in_another),
 		CASE(places_and_claims_make_no_circle),
+		CASE(who_comes_later_waits_behind),
+		CASE(who_is_refused_leaves_nobody_behind),
+		CASE(a_delayed_page_in_the_hole_is_written_over),
 		CASE(removal_waits_for_all_appends),
 		CASE(no_space_midway_is_a_short_write),
 		CASE(a_failed_request_fails_alone),
