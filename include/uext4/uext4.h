@@ -454,8 +454,8 @@ struct uext4_sqe {
 	uint64_t pos;            /* not looked at with APPEND */
 	union {
 		void *buf;               /* READ, WRITE */
-		const struct iovec *iov; /* READV, WRITEV: the array must live
-					    until submit returns */
+		const struct iovec *iov; /* READV, WRITEV: copied by prep; the
+					    memory stays until the event */
 	};
 	uint64_t len;        /* bytes; READV, WRITEV: number of iovecs */
 	uint32_t buf_index;  /* 1 + index of a registered buffer that [buf,

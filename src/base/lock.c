@@ -17,6 +17,10 @@
  *          (L2) Whoever gives up the last hold and saw WAITERS in the same
  *               atomic step calls rwsem_wake(), so no waiter is forgotten.
  *          (L3) While WAITERS is set only rwsem_wake() gives the lock out.
+ *          (L4) A reader may show in a slot instead of counting. It fills the
+ *               slot, then looks at the state; a writer has the state, then
+ *               looks at the slots. All four are sequentially consistent, so
+ *               at least one of the two sees the other.
  *
  * Locks    l->m guards the queue and is a leaf.
  */
@@ -167,6 +171,7 @@ static void rwsem_set_owner(struct rwsem *l, pthread_t owner)
 void rwsem_init(struct rwsem *l, const char *name, int rank)
 {
 	atomic_init(&l->state, 0);
+	l->shown = NULL;
 	pthread_mutex_init(&l->m, NULL);
 	STAILQ_INIT(&l->queue);
 #ifndef NDEBUG
@@ -200,8 +205,14 @@ static bool rwsem_try_write(struct rwsem *l)
 	uint32_t s = 0;
 
 	return atomic_compare_exchange_strong_explicit(&l->state, &s,
-			RWSEM_WRITER, memory_order_acquire,
+			RWSEM_WRITER, memory_order_seq_cst,
 			memory_order_relaxed);
+}
+
+/* A writer has the state: now the readers in slots (L4). */
+static bool rwsem_has_shown(struct rwsem *l, bool wait)
+{
+	return l->shown != NULL && l->shown(l, wait);
 }
 
 /* Give the lock to those at the head of the queue who can have it now. */
@@ -220,7 +231,7 @@ static void rwsem_wake_locked(struct rwsem *l)
 		/* Holders can only become fewer meanwhile (L3). */
 		atomic_fetch_add_explicit(&l->state,
 				w->is_writer ? RWSEM_WRITER : 1u,
-				memory_order_acq_rel);
+				memory_order_seq_cst);
 		STAILQ_REMOVE_HEAD(&l->queue, link);
 		w->granted = true;
 		pthread_cond_signal(&w->cond);
@@ -269,6 +280,7 @@ static void rwsem_write_lock_flags(struct rwsem *l, unsigned flags)
 	LOCK_PUSH(l, flags);
 	if (!rwsem_try_write(l))
 		rwsem_wait(l, true);
+	(void)rwsem_has_shown(l, true);
 	rwsem_set_owner(l, pthread_self());
 }
 
@@ -316,6 +328,10 @@ UEXT4_NO_TSA bool rwsem_write_trylock(struct rwsem *l)
 	if (!rwsem_try_write(l))
 		return false;
 	LOCK_PUSH(l, LOCK_TRY);
+	if (rwsem_has_shown(l, false)) {
+		rwsem_write_unlock(l);
+		return false;
+	}
 	rwsem_set_owner(l, pthread_self());
 	return true;
 }
@@ -331,6 +347,28 @@ UEXT4_NO_TSA void rwsem_write_unlock(struct rwsem *l)
 	assert(old & RWSEM_WRITER);
 	if (old & RWSEM_WAITERS)
 		rwsem_wake(l);
+}
+
+UEXT4_NO_TSA bool rwsem_read_show(struct rwsem *l, rwsem_slot *slot)
+{
+	assert(l->shown != NULL);
+	assert(atomic_load_explicit(slot, memory_order_relaxed) == NULL);
+	LOCK_CHECK(l, 0);
+	atomic_store(slot, l);
+	if (atomic_load(&l->state) & (RWSEM_WRITER | RWSEM_WAITERS)) {
+		atomic_store_explicit(slot, NULL, memory_order_release);
+		return false;
+	}
+	LOCK_PUSH(l, 0);
+	return true;
+}
+
+UEXT4_NO_TSA void rwsem_read_hide(struct rwsem *l, rwsem_slot *slot)
+{
+	LOCK_POP(l);
+	assert(atomic_load_explicit(slot, memory_order_relaxed) == l);
+	(void)l;
+	atomic_store_explicit(slot, NULL, memory_order_release);
 }
 
 UEXT4_NO_TSA void rwsem_downgrade(struct rwsem *l)

@@ -104,10 +104,16 @@ uint64_t time_now_ns(void);
 
 /* ---- rwsem ---- */
 
+struct rwsem;
 struct rwsem_waiter;
+
+/* Are there readers of @l that only show in slots (rwsem_read_show())? With
+ * @wait not before there are none. */
+typedef bool (*rwsem_shown_fn)(struct rwsem *l, bool wait);
 
 struct UEXT4_CAPABILITY("rwsem") rwsem {
 	_Atomic uint32_t state; /* RWSEM_*, see lock.c */
+	rwsem_shown_fn shown;   /* [const] NULL: nobody uses slots */
 	pthread_mutex_t m;      /* protects queue */
 	STAILQ_HEAD(rwsem_queue, rwsem_waiter) queue;
 #ifndef NDEBUG
@@ -130,6 +136,17 @@ void rwsem_write_lock(struct rwsem *l) UEXT4_ACQUIRE(*l);
 void rwsem_write_lock_nested(struct rwsem *l) UEXT4_ACQUIRE(*l);
 bool rwsem_write_trylock(struct rwsem *l) UEXT4_TRY_ACQUIRE(true, *l);
 void rwsem_write_unlock(struct rwsem *l) UEXT4_RELEASE(*l);
+
+/*
+ * Readers that share no memory with each other: each shows in a slot of its own
+ * (empty before and afterwards, one slot for one hold at a time) which lock it
+ * holds. A writer looks at all slots, through l->shown. False: a writer holds
+ * the lock or somebody waits for it; then take it as others do.
+ */
+typedef _Atomic(struct rwsem *) rwsem_slot;
+bool rwsem_read_show(struct rwsem *l, rwsem_slot *slot)
+		UEXT4_TRY_ACQUIRE_SHARED(true, *l);
+void rwsem_read_hide(struct rwsem *l, rwsem_slot *slot) UEXT4_RELEASE_SHARED(*l);
 
 /* From writer to reader without a gap: no writer gets in between. To clang
  * the lock stays exclusive, so a function that calls this and then

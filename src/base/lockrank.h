@@ -31,6 +31,7 @@ enum lock_rank {
 	LOCK_RANK_PAGE = 500,         /* a page's busy bit; nested: by index */
 	LOCK_RANK_HANDLE = 600,       /* journal handle, a pseudo lock */
 	LOCK_RANK_ORPHAN = 700,       /* orphan list and orphan file */
+	LOCK_RANK_CLAIM = 750,        /* claims and reservations of direct I/O */
 	LOCK_RANK_MAP = 800,          /* inode's map_lock */
 	LOCK_RANK_SIZE = 900,         /* inode's size_lock */
 	LOCK_RANK_BUF = 1000,         /* buf->lock; nested: tree order */

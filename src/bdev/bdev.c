@@ -122,8 +122,7 @@ static void sync_done(struct bdev_io *io)
 	atomic_store_explicit(&s->is_done, true, memory_order_release);
 }
 
-/* Run a copy of @io and wait for it. */
-static int sync_run(struct bdev *dev, const struct bdev_io *io)
+int bdev_run(struct bdev *dev, const struct bdev_io *io)
 {
 	struct sync_io s = { .io = *io };
 	struct bdev_io *one = &s.io;
@@ -151,7 +150,7 @@ int bdev_readv(struct bdev *dev, uint64_t pos, const struct iovec *iov,
 		.tag = tag,
 	};
 
-	return sync_run(dev, &io);
+	return bdev_run(dev, &io);
 }
 
 int bdev_writev(struct bdev *dev, uint64_t pos, const struct iovec *iov,
@@ -166,7 +165,7 @@ int bdev_writev(struct bdev *dev, uint64_t pos, const struct iovec *iov,
 		.tag = tag,
 	};
 
-	return sync_run(dev, &io);
+	return bdev_run(dev, &io);
 }
 
 int bdev_read(struct bdev *dev, uint64_t pos, void *buf, size_t len,
@@ -194,7 +193,7 @@ int bdev_flush(struct bdev *dev, uint64_t tag)
 {
 	const struct bdev_io io = { .op = BDEV_FLUSH, .tag = tag };
 
-	return sync_run(dev, &io);
+	return bdev_run(dev, &io);
 }
 
 int bdev_discard(struct bdev *dev, uint64_t pos, uint64_t len, uint64_t tag)
@@ -206,7 +205,7 @@ int bdev_discard(struct bdev *dev, uint64_t pos, uint64_t len, uint64_t tag)
 		.tag = tag,
 	};
 
-	return sync_run(dev, &io);
+	return bdev_run(dev, &io);
 }
 
 int bdev_zero(struct bdev *dev, uint64_t pos, uint64_t len, uint32_t flags,
@@ -220,5 +219,5 @@ int bdev_zero(struct bdev *dev, uint64_t pos, uint64_t len, uint32_t flags,
 		.tag = tag,
 	};
 
-	return sync_run(dev, &io);
+	return bdev_run(dev, &io);
 }

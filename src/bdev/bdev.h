@@ -124,6 +124,8 @@ struct bdev_io {
 /* Bounds, access mode and empty requests are dealt with before the call. */
 struct bdev_ops {
 	const char *name;
+	/* I/O is a copy in memory: there is nothing to overlap it with. */
+	bool is_copy;
 	/* Take all @n requests; each ends in bdev_io_done() exactly once. */
 	void (*submit)(struct bdev *dev, struct bdev_io **ios, unsigned int n);
 	/*
@@ -233,7 +235,8 @@ UEXT4_MUST_CHECK int bdev_chan_buffers(
 		struct bdev *chan, const struct iovec *iov, unsigned n);
 /* Hand on what was submitted (bdev_poll() does so too). */
 void bdev_kick(struct bdev *dev);
-/* Threads that sleep in bdev_poll() return. */
+/* Threads that sleep in bdev_poll() return. Is kept for the next one that would
+ * sleep there, so that a wake between its last look and its poll is not lost. */
 void bdev_wake(struct bdev *dev);
 
 /* ---- asynchronous requests ---- */
@@ -246,6 +249,9 @@ void bdev_submit(struct bdev *dev, struct bdev_io **ios, unsigned int n);
  * never). Returns how many, 0 when nothing is in flight.
  */
 int bdev_poll(struct bdev *dev, unsigned int min, int timeout_ms);
+
+/* Submit a copy of @io and wait for it; done and what follows is not used. */
+UEXT4_MUST_CHECK int bdev_run(struct bdev *dev, const struct bdev_io *io);
 
 /* For backends: answer @io. */
 static inline void bdev_io_done(struct bdev_io *io, int result)

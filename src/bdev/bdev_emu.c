@@ -532,6 +532,7 @@ static int emu_close(struct bdev *dev)
 
 static const struct bdev_ops emu_ops = {
 	.name = "emu",
+	.is_copy = true,
 	.submit = emu_submit,
 	.map = emu_map,
 	.stored = emu_stored,
@@ -540,6 +541,7 @@ static const struct bdev_ops emu_ops = {
 
 static const struct bdev_ops emu_async_ops = {
 	.name = "emu-async",
+	.is_copy = true,
 	.submit = emu_submit,
 	.poll = emu_poll,
 	.map = emu_map,

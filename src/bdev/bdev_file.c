@@ -21,9 +21,13 @@
  * Locks    map_lock (rank BDEV): the one mmap(). Else none: the descriptor is
  *          shared, the flags are atomic.
  */
+#include "bdev/bdev_file.h"
+
+#include <assert.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/stat.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -32,6 +36,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -359,6 +364,58 @@ static const struct bdev_ops file_ops = {
 	.map = file_map,
 	.close = file_close,
 };
+
+/* ---- for channels ---- */
+
+static const struct bdev_file *to_const_file(const struct bdev *dev)
+{
+	assert(bdev_is_file(dev));
+	return (const struct bdev_file *)dev; /* dev is its first member */
+}
+
+bool bdev_is_file(const struct bdev *dev)
+{
+	return dev->ops == &file_ops;
+}
+
+int bdev_file_fd(const struct bdev *dev)
+{
+	return to_const_file(dev)->fd;
+}
+
+uint64_t bdev_file_base(const struct bdev *dev)
+{
+	return to_const_file(dev)->base;
+}
+
+bool bdev_file_is_ram(const struct bdev *dev)
+{
+	const struct bdev_file *f = to_const_file(dev);
+	struct statfs st;
+
+	/* A node of a disk lies on a tmpfs too; the disk does not. */
+	if (f->is_blk)
+		return false;
+	while (fstatfs(f->fd, &st) < 0)
+		if (errno != EINTR)
+			return false;
+	return st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC;
+}
+
+bool bdev_file_is_plain(const struct bdev *dev, const struct bdev_io *io)
+{
+	const struct bdev_file *f = to_const_file(dev);
+
+	if (io->op != BDEV_READ && io->op != BDEV_WRITE)
+		return false;
+	if (io->op == BDEV_WRITE && (io->flags & BDEV_F_FUA) &&
+			!atomic_load_explicit(
+					&f->can_dsync, memory_order_relaxed))
+		return false;
+	return !f->dev.geo.direct ||
+			!bounce_is_needed(&f->bounce, f->base + io->pos,
+					io->iov, io->iovcnt);
+}
 
 /* ---- opening ---- */
 

@@ -75,6 +75,7 @@ static int mem_close(struct bdev *dev)
 
 static const struct bdev_ops mem_ops = {
 	.name = "mem",
+	.is_copy = true,
 	.submit = mem_submit,
 	.map = mem_map,
 	.close = mem_close,

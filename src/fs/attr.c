@@ -34,8 +34,11 @@ bool cred_is_super(const struct uext4_cred *cred)
 
 void inode_spend_as(struct inode *inode, bool is_super)
 {
-	atomic_store_explicit(
-			&inode->map.for_super, is_super, memory_order_relaxed);
+	/* Not dirtied without need: many threads share it. */
+	if (atomic_load_explicit(&inode->map.for_super, memory_order_relaxed) !=
+			is_super)
+		atomic_store_explicit(&inode->map.for_super, is_super,
+				memory_order_relaxed);
 }
 
 bool cred_in_group(const struct uext4_cred *cred, uint32_t gid)
@@ -155,7 +158,8 @@ static bool atime_is_due(struct inode *inode)
 	const struct dinode *d = &inode->d;
 	bool due;
 
-	if (flags & UEXT4_MNT_NOATIME)
+	if ((flags & UEXT4_MNT_NOATIME) ||
+			atomic_load(&inode->read_stamp) == inode_stamp_of(now))
 		return false;
 	mutex_lock(&inode->attr_lock);
 	if ((d->flags & DINODE_F_NOATIME) ||
@@ -168,6 +172,8 @@ static bool atime_is_due(struct inode *inode)
 		due = !dtime_before(d->mtime, d->atime) ||
 				!dtime_before(d->ctime, d->atime) ||
 				now.tv_sec - d->atime.sec >= DAY_SECONDS;
+	if (!due)
+		atomic_store(&inode->read_stamp, inode_stamp_of(now));
 	mutex_unlock(&inode->attr_lock);
 	return due;
 }
@@ -424,6 +430,8 @@ static void setattr_times(struct inode *inode, const struct uext4_setattr *a)
 	struct dtime now = dtime_of(inode, inode_now(inode));
 	struct dinode *d = &inode->d;
 
+	atomic_store(&inode->write_stamp, 0);
+	atomic_store(&inode->read_stamp, 0);
 	d->ctime = now;
 	if (a->mask & UEXT4_SET_ATIME)
 		d->atime = dtime_of(inode, a->atime);

@@ -4,30 +4,146 @@
  *
  *	take the iolock as a cheap look suggests
  *	eligible? sector-aligned?  (D-2: else buffered, or -EINVAL)
+ *	an append takes its place behind all that is pending (W12)
  *	write_checks(): position and count are final from here on (W18)
  *	plan = dio_write_plan(...)  exclusive needed but shared held: take it
  *				    exclusively and do ALL checks again
- *	drain, zero the EOF tail, iomap_dio_rw(), clean up, unlock
+ *	drain, zero the EOF tail; a place beyond EOF, claims, reserved blocks
+ *	iomap_dio_start(), unlock: under way
+ *	... dio_finish() (dio_end.c)
  *	bytes left: buffered, written back, dropped from the cache (F1-F3)
  *
- * Rule     (DW1) Nothing changes before the last check that can refuse.
+ * Rules    (DW1) Nothing changes before the last check that can refuse.
+ *          (DW2) What is undone when it comes to nothing: reservations, claims,
+ *                the place, in this order.
+ *          (DW3) The iolock is held while a request is started, not while it is
+ *                under way; but under the serial protocol, where whoever extends
+ *                or pads keeps it until the end (D-10: for this request).
  */
+#include <time.h>
+
+#include "alloc/alloc.h"
 #include "bdev/bdev.h"
 #include "disk/geo.h"
+#include "fs/dio.h"
 #include "fs/file.h"
 #include "fs/fs.h"
-#include "fs/write.h"
+#include "journal/journal.h"
 
-/* One attempt under one lock mode. */
-struct dio_try {
-	struct uext4_file *file;
-	uint64_t pos; /* effective after the checks */
-	struct iov_iter *it;
-	unsigned rwf;
-	bool exclusive;
-	bool buffered; /* not eligible: go buffered from the start */
-	struct iomap_dio_result res;
-};
+/* Naps of somebody who waits for others to finish his request. */
+#define OVER_NAP_NS 50000
+
+void dio_req_init(struct dio_req *r, struct uext4_file *file, uint64_t pos,
+		const struct iov_iter *it, bool write, unsigned rwf)
+{
+	r->file = file;
+	r->inode = file->inode;
+	r->it = *it;
+	r->pos = pos;
+	r->asked = pos;
+	r->rwf = rwf;
+	r->write = write;
+	r->fixed = 0;
+	r->slot = NULL;
+	r->flying = NULL;
+	r->hint = NULL;
+	r->ended = NULL;
+	r->len = it->count;
+	r->exclusive = false;
+	r->shown = false;
+	r->placed = false;
+	r->claim.held = false;
+	r->pending.listed = false;
+	r->pending.data_done = false;
+	SLIST_INIT(&r->uses);
+	r->use.rsv = NULL;
+	r->err = 0;
+	r->result = 0;
+	r->need_sync = false;
+	r->next = NULL;
+	r->dio.start = 0;
+	r->dio.pos = 0;
+	atomic_init(&r->is_over, false);
+}
+
+/* ---- in flight ---- */
+
+void dio_req_fly(struct dio_req *r)
+{
+	if (r->flying != NULL)
+		atomic_store_explicit(
+				r->flying, r->inode, memory_order_release);
+	else
+		iomap_dio_begin(&r->inode->file);
+}
+
+void dio_req_land(struct dio_req *r)
+{
+	if (r->flying != NULL)
+		atomic_store_explicit(r->flying, NULL, memory_order_release);
+	else
+		iomap_dio_done(&r->inode->file);
+}
+
+void dio_no_callback(struct iomap_dio *dio)
+{
+	(void)dio;
+}
+
+ssize_t dio_req_wait(struct dio_req *r)
+{
+	const struct timespec nap = { .tv_nsec = OVER_NAP_NS };
+
+	while (!iomap_dio_poll(&r->dio))
+		;
+	r->next = NULL;
+	dio_finish(r);
+	/* dio_size=prefix: perhaps others have to end first, and whoever ends
+	 * the last of them finishes this one. */
+	while (!atomic_load_explicit(&r->is_over, memory_order_acquire)) {
+		fs_queues_help(inode_fs(r->inode));
+		nanosleep(&nap, NULL);
+	}
+	return r->result;
+}
+
+/* ---- the iolock ---- */
+
+int dio_req_lock(struct dio_req *r) UEXT4_NO_TSA
+{
+	struct rwsem *l = &r->inode->rwsem;
+	bool nowait = (r->rwf & UEXT4_RW_NOWAIT) != 0;
+
+	r->shown = false;
+	if (r->exclusive) {
+		if (!nowait)
+			rwsem_write_lock(l);
+		else if (!rwsem_write_trylock(l))
+			return -EAGAIN;
+		return 0;
+	}
+	if (r->slot != NULL && rwsem_read_show(l, r->slot))
+		r->shown = true;
+	else if (!nowait)
+		rwsem_read_lock(l);
+	else if (!rwsem_read_trylock(l))
+		return -EAGAIN;
+	return 0;
+}
+
+void dio_req_unlock(struct dio_req *r) UEXT4_NO_TSA
+{
+	struct rwsem *l = &r->inode->rwsem;
+
+	if (r->exclusive)
+		rwsem_write_unlock(l);
+	else if (r->shown)
+		rwsem_read_hide(l, r->slot);
+	else
+		rwsem_read_unlock(l);
+}
+
+/* ---- what it is ---- */
 
 /* D-2: what cannot be done directly at all. */
 static bool dio_is_eligible(const struct inode *inode)
@@ -37,29 +153,69 @@ static bool dio_is_eligible(const struct inode *inode)
 					DINODE_F_VERITY | DINODE_F_ENCRYPT));
 }
 
-/* State of the partial blocks at the edges of the range. */
-static int dio_range_state(struct inode *inode, uint64_t pos, uint64_t len,
+/* One run of written blocks holds it all: what the engine would ask for. */
+void dio_give_hint(struct dio_req *r, const struct map_run *run)
+{
+	uint32_t bits = r->inode->file.blkbits;
+
+	r->dio.hint = (struct iomap){
+		.addr = run->pblk << bits,
+		.offset = (uint64_t)run->lblk << bits,
+		.length = (uint64_t)run->len << bits,
+		.type = IOMAP_MAPPED,
+	};
+	r->dio.has_hint = true;
+}
+
+/* Does what was found for an earlier request hold for blocks [@at, @end)? While
+ * the iolock is held, in any mode, written blocks stay what they are. */
+bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end)
+{
+	const struct dio_hint *h = r->hint;
+
+	return h != NULL && h->run.type == MAP_WRITTEN && at >= h->run.lblk &&
+			end - h->run.lblk <= h->run.len &&
+			h->seq == atomic_load_explicit(&r->inode->map.seq,
+						  memory_order_acquire);
+}
+
+/* The state of all blocks of the range; with r->dio.has_hint one run of written
+ * ones is told to the engine. */
+static int req_range_state(struct dio_req *r, struct map_run *first,
 		enum dio_range *ret_range)
 {
+	struct inode *inode = r->inode;
 	uint32_t bits = inode->file.blkbits;
-	uint64_t at = pos >> bits;
-	uint64_t end = ((pos + len - 1) >> bits) + 1;
+	uint64_t begin = r->pos >> bits;
+	uint64_t end = ((r->pos + r->it.count - 1) >> bits) + 1;
+	uint64_t at;
 	bool written = false;
 	bool unwritten = false;
 	struct map_run run;
+	uint64_t seq;
 	int ret;
 
+	if (dio_use_hint(r, begin, end)) {
+		*first = r->hint->run;
+		*ret_range = DIO_RANGE_WRITTEN;
+		return 0;
+	}
 	*ret_range = DIO_RANGE_HOLE;
-	for (; at < end; at += run.len) {
-		ret = map_find(&inode->map, (lblk_t)at,
-				(uint32_t)min_u64(end - at, 32768), &run);
+	seq = atomic_load(&inode->map.seq);
+	for (at = begin; at < end; at += run.len) {
+		/* The whole run is asked for: the next request may be near. */
+		ret = map_find(&inode->map, (lblk_t)at, UINT32_MAX, &run);
 		if (ret < 0)
 			return ret;
+		if (at == begin)
+			*first = run;
 		if (run.type == MAP_HOLE)
 			return 0;
 		written |= run.type == MAP_WRITTEN;
 		unwritten |= run.type == MAP_UNWRITTEN;
 	}
+	if (r->hint != NULL)
+		*r->hint = (struct dio_hint){ .run = *first, .seq = seq };
 	if (written && unwritten)
 		*ret_range = DIO_RANGE_MIXED;
 	else
@@ -67,126 +223,300 @@ static int dio_range_state(struct inode *inode, uint64_t pos, uint64_t len,
 	return 0;
 }
 
-static int dio_make_plan(struct dio_try *t, struct dio_plan *ret_plan)
+/* May somebody see rubbish between isize and the start of the write? */
+static bool req_leaves_gap(const struct dio_req *r, uint64_t isize)
 {
-	struct inode *inode = t->file->inode;
-	uint64_t end = t->pos + t->it->count;
+	const struct inode *inode = r->inode;
+
+	return r->pos > isize &&
+			(isize & (inode->it->geo->block_size - 1)) != 0 &&
+			!(atomic_load(&inode->state) & INODE_S_EOF_CLEAN) &&
+			!iomap_lacks(&inode->file, IOMAP_LACKS_TAIL);
+}
+
+static bool req_is_serial(const struct dio_req *r)
+{
+	const struct uext4_fs *fs = inode_fs(r->inode);
+
+	return fs_extends_serially(fs) ||
+			(!r->inode->map.is_extents && !fs_is_datafirst(fs));
+}
+
+static int req_make_plan(struct dio_req *r, enum dio_range *ret_range,
+		struct dio_plan *ret_plan)
+{
+	struct inode *inode = r->inode;
+	uint32_t bs = inode->it->geo->block_size;
+	uint64_t end = r->pos + r->it.count;
+	uint64_t isize = inode_size(inode);
+	struct map_run first = { 0 };
 	struct dio_query q = {
-		.nowait = (t->rwf & UEXT4_RW_NOWAIT) != 0,
+		.aligned = ((r->pos | end) & (bs - 1)) == 0,
+		.at_eof = end >= isize,
+		.append = r->placed,
+		.nowait = (r->rwf & UEXT4_RW_NOWAIT) != 0,
+		.serial = req_is_serial(r),
 	};
+	int ret;
+
+	/* D-8: both sizes, and the answer is kept. A size that grows meanwhile
+	 * makes a claim too many, not one too few. */
+	q.extends = end > isize ||
+			(end > inode_dsize(inode) &&
+					!iomap_lacks(&inode->file,
+							IOMAP_LACKS_DSIZE));
+	q.gap = req_leaves_gap(r, isize);
+	ret = req_range_state(r, &first, &q.range);
+	if (ret < 0)
+		return ret;
+	r->extends = end > isize;
+	*ret_range = q.range;
+	*ret_plan = dio_write_plan(&q);
+	if (q.range == DIO_RANGE_WRITTEN && !q.extends && !ret_plan->claim &&
+			end <= (((uint64_t)first.lblk + first.len)
+					       << inode->file.blkbits))
+		dio_give_hint(r, &first);
+	return 0;
+}
+
+/* ---- go ---- */
+
+static uint32_t req_engine_flags(const struct dio_req *r)
+{
+	uint32_t flags = 0;
+
+	if (r->rwf & UEXT4_RW_NOWAIT)
+		flags |= IOMAP_DIO_NOWAIT | IOMAP_DIO_OVERWRITE_ONLY;
+	if ((r->file->flags & UEXT4_O_DSYNC) || (r->rwf & UEXT4_RW_DSYNC))
+		flags |= IOMAP_DIO_FUA;
+	return flags;
+}
+
+/* Its blocks, partial ones as edges. */
+static int req_claim(struct dio_req *r)
+{
+	uint32_t bits = r->inode->file.blkbits;
+	uint64_t mask = ((uint64_t)1 << bits) - 1;
+	uint64_t end = r->pos + r->it.count;
+
+	r->claim = (struct dio_claim){
+		.first = r->pos >> bits,
+		.last = (end - 1) >> bits,
+		.edge_first = (r->pos & mask) != 0,
+		.edge_last = (end & mask) != 0,
+	};
+	return dio_claim_take(r);
+}
+
+/* DW2. Also when it was never begun. */
+static void req_undo(struct dio_req *r)
+{
+	dio_rsv_put(r);
+	dio_claim_put(r);
+	dio_pending_del(r);
+	r->placed = false;
+}
+
+/* One reservation holds it all: the engine need not ask. */
+static void req_hint_reserved(struct dio_req *r)
+{
+	uint32_t bits = r->inode->file.blkbits;
+	const struct dio_use *u = &r->use;
+	uint64_t end = r->pos + r->it.count;
+
+	if (u->lblk > r->pos >> bits ||
+			((uint64_t)u->lblk + u->len) << bits < end)
+		return;
+	dio_give_hint(r, &(struct map_run){
+					 .lblk = u->lblk,
+					 .len = u->len,
+					 .pblk = u->pblk,
+					 .type = MAP_WRITTEN,
+			 });
+	r->dio.hint.flags = IOMAP_F_NEW;
+}
+
+/* Blocks for the holes. What is dirty in the cache goes first: write-back finds
+ * blocks of its own for it. */
+static int req_reserve(struct dio_req *r)
+{
+	int ret;
+
+	ret = iomap_dio_sync_cache(&r->inode->file, r->pos, r->it.count, true,
+			(r->rwf & UEXT4_RW_NOWAIT) != 0);
+	if (ret == -ENOTBLK) /* the engine will meet that page, too */
+		return 0;
+	return ret < 0 ? ret : dio_rsv_take(r);
+}
+
+/* What the plan asks for before the engine. */
+static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
+		enum dio_range range)
+{
+	struct inode *inode = r->inode;
 	int ret = 0;
 
-	q.aligned = ((t->pos | end) & (inode->it->geo->block_size - 1)) == 0;
-	mutex_lock(&inode->attr_lock);
-	q.extends = end > atomic_load(&inode->file.size) ||
-			end > inode->d.size; /* D-8: both sizes, once */
-	mutex_unlock(&inode->attr_lock);
-	if (!q.aligned)
-		ret = dio_range_state(inode, t->pos, t->it->count, &q.range);
-	*ret_plan = dio_write_plan(&q);
+	if (plan->drain)
+		iomap_dio_drain(&inode->file);
+	if (r->exclusive && (plan->drain || plan->wait)) {
+		ret = zero_eof_tail(inode, r->pos);
+		if (ret < 0)
+			return ret;
+		if (!iomap_dio_busy(&inode->file))
+			inode_trim_eof(inode);
+	}
+	if (r->extends && !plan->wait)
+		ret = dio_pending_add(r);
+	if (ret == 0 && plan->claim)
+		ret = req_claim(r);
+	if (ret == 0 && range == DIO_RANGE_HOLE &&
+			fs_is_datafirst(inode_fs(inode)))
+		ret = req_reserve(r);
+	if (ret == 0 && r->use.rsv != NULL)
+		req_hint_reserved(r);
 	return ret;
 }
 
-/* Under the iolock as planned: do it. */
-static ssize_t dio_write_go(struct dio_try *t, const struct dio_plan *plan)
+/* The serial protocol: with the lock, to the end. */
+static int req_run_locked(struct dio_req *r)
 {
-	struct inode *inode = t->file->inode;
-	uint32_t flags = IOMAP_DIO_FORCE_WAIT;
-	uint64_t isize = inode_size(inode);
-	uint64_t len = t->it->count;
-	ssize_t done;
+	void (*ended)(struct dio_req *r) = r->ended;
+
+	r->ended = NULL;
+	(void)dio_req_wait(r);
+	r->ended = ended;
+	if (r->result < 0 || (uint64_t)r->result < r->len)
+		inode_trim_eof(r->inode);
+	return DIO_ENDED;
+}
+
+static int req_go(struct dio_req *r, const struct dio_plan *plan)
+{
+	struct inode *inode = r->inode;
+	void (*data_done)(struct iomap_dio *dio) = r->dio.data_done;
+	struct bdev *dev = r->dio.dev;
+	bool has_hint = r->dio.has_hint;
+	uint32_t flags = req_engine_flags(r);
 	int ret;
 
-	if (plan->drain || t->pos > isize)
-		iomap_dio_drain(&inode->file);
-	if (t->exclusive) {
-		ret = zero_eof_tail(inode, t->pos);
-		if (ret < 0)
-			return ret;
+	/* isize is sampled with the claims held: what the padding starts from. */
+	ret = iomap_dio_init(&r->dio, &inode->file, r->pos, &r->it, true,
+			flags);
+	if (ret < 0)
+		return ret;
+	r->dio.dev = dev;
+	r->dio.fixed = r->fixed;
+	r->dio.data_done = plan->wait ? dio_no_callback : data_done;
+	/* Whether a sync has to commit something is known to begin() alone. */
+	r->dio.has_hint = has_hint && !(flags & IOMAP_DIO_FUA);
+
+	dio_req_fly(r);
+	ret = iomap_dio_start(&r->dio);
+	if (ret < 0) {
+		r->dio.pos = r->dio.start;
+		dio_req_land(r);
+		return ret;
 	}
-	if (t->rwf & UEXT4_RW_NOWAIT)
-		flags |= IOMAP_DIO_NOWAIT | IOMAP_DIO_OVERWRITE_ONLY;
-	if ((t->file->flags & UEXT4_O_DSYNC) || (t->rwf & UEXT4_RW_DSYNC))
-		flags |= IOMAP_DIO_FUA;
-	done = iomap_dio_rw(&inode->file, t->pos, t->it, true, &dio_write_ops,
-			flags, &t->res);
-	if (!t->exclusive || (done >= 0 && (uint64_t)done == len))
-		return done;
-	/* Bytes may stand behind isize now, in its own block. */
-	if (t->pos + len > inode_size(inode))
-		atomic_fetch_and(&inode->state, ~INODE_S_EOF_CLEAN);
-	if (t->res.mapped_end > inode_size(inode))
-		handle_failed_inode_extension(inode, t->res.mapped_end);
-	return done;
+	/* Not a word of @r from here on, unless we wait for it: it may be over. */
+	if (!plan->wait)
+		return DIO_UNDER_WAY;
+	ret = req_run_locked(r);
+	r->dio.data_done = data_done;
+	return ret;
+}
+
+/* Where it goes, if it chooses that itself. -EDEADLK: exclusively. */
+static int req_place(struct dio_req *r)
+{
+	if (!write_is_append(r->file, r->rwf))
+		return 0;
+	if (!req_is_serial(r))
+		return dio_place_append(r);
+	if (!r->exclusive)
+		return -EDEADLK;
+	r->pos = inode_size(r->inode);
+	return 0;
 }
 
 /* All of one attempt with the iolock held. -EDEADLK: again, exclusively. */
-static ssize_t dio_write_try(struct dio_try *t)
+static int req_try(struct dio_req *r)
 {
-	struct inode *inode = t->file->inode;
+	struct inode *inode = r->inode;
 	uint32_t sector = inode->file.dev->geo.sector;
+	enum dio_range range;
 	struct dio_plan plan;
 	int ret;
 
-	if (!dio_is_eligible(inode)) {
-		t->buffered = true;
-		return 0;
-	}
-	if ((t->file->flags & UEXT4_O_APPEND) || (t->rwf & UEXT4_RW_APPEND)) {
-		if (!t->exclusive)
-			return -EDEADLK;
-		t->pos = inode_size(inode);
-	}
-	if ((t->pos | t->it->count) & (sector - 1))
-		return -EINVAL;
-	ret = write_checks(t->file, &t->pos, t->it, t->rwf, t->exclusive);
-	if (ret <= 0)
+	if (!dio_is_eligible(inode))
+		return DIO_BUFFERED;
+	ret = req_place(r);
+	if (ret < 0)
 		return ret;
-	ret = dio_make_plan(t, &plan);
+	if ((r->pos | r->it.count) & (sector - 1))
+		return -EINVAL;
+	ret = write_checks(r->file, r->pos, &r->it, r->rwf, r->exclusive);
+	if (ret < 0)
+		return ret;
+	if (ret == 0) {
+		req_undo(r);
+		return DIO_ENDED;
+	}
+	r->len = r->it.count;
+	dio_pending_cut(r, r->pos + r->len);
+	iomap_at(&inode->file, r->pos, "checked");
+	ret = req_make_plan(r, &range, &plan);
 	if (ret < 0)
 		return ret;
 	if (plan.again)
 		return -EAGAIN;
-	if (plan.exclusive && !t->exclusive)
+	if (plan.exclusive && !r->exclusive)
 		return -EDEADLK;
-	return dio_write_go(t, &plan);
+	ret = req_prepare(r, &plan, range);
+	return ret < 0 ? ret : req_go(r, &plan);
 }
 
-static int dio_lock(
-		struct inode *inode, bool exclusive, bool nowait) UEXT4_NO_TSA
+int dio_write_start(struct dio_req *r)
 {
-	if (nowait) {
-		bool got = exclusive ? rwsem_write_trylock(&inode->rwsem)
-				     : rwsem_read_trylock(&inode->rwsem);
+	bool nowait = (r->rwf & UEXT4_RW_NOWAIT) != 0;
+	int ret;
 
-		return got ? 0 : -EAGAIN;
+	/* D-1: what Linux would do exclusively is tried so at once. */
+	r->exclusive = req_is_serial(r) &&
+			(write_is_append(r->file, r->rwf) ||
+					r->pos + r->it.count >
+							inode_size(r->inode));
+	for (;;) {
+		r->dio.has_hint = false;
+		ret = dio_req_lock(r);
+		if (ret < 0)
+			return ret;
+		ret = req_try(r);
+		if (ret < 0)
+			req_undo(r);
+		dio_req_unlock(r);
+		if (ret != -EDEADLK)
+			return ret;
+		if (nowait)
+			return -EAGAIN;
+		r->exclusive = true;
+		r->pos = r->asked;
 	}
-	if (exclusive)
-		rwsem_write_lock(&inode->rwsem);
-	else
-		rwsem_read_lock(&inode->rwsem);
-	return 0;
 }
 
-static void dio_unlock(struct inode *inode, bool exclusive) UEXT4_NO_TSA
-{
-	if (exclusive)
-		rwsem_write_unlock(&inode->rwsem);
-	else
-		rwsem_read_unlock(&inode->rwsem);
-}
+/* ---- synchronous calls ---- */
 
-/* F1-F3: what direct I/O left over goes through the cache and out of it. */
-static ssize_t dio_write_rest(struct dio_try *t, ssize_t direct)
+ssize_t dio_write_rest(struct dio_req *r)
 {
-	struct inode *inode = t->file->inode;
-	uint64_t pos = t->pos + (uint64_t)direct;
+	struct inode *inode = r->inode;
+	ssize_t direct = r->result;
+	uint64_t pos = r->pos + (uint64_t)direct;
 	ssize_t done;
 	int ret;
 
-	if (t->rwf & UEXT4_RW_NOWAIT) /* F5 */
+	if (r->rwf & UEXT4_RW_NOWAIT) /* F5 */
 		return direct > 0 ? direct : -EAGAIN;
-	done = buffered_write_at(t->file, pos, t->it);
+	iov_iter_advance(&r->it, (size_t)direct);
+	done = buffered_write_at(r->file, pos, &r->it);
 	if (done <= 0)
 		return direct > 0 ? direct : done; /* F2 */
 	ret = iomap_writeback(&inode->file, pos, pos + (uint64_t)done - 1);
@@ -196,34 +526,42 @@ static ssize_t dio_write_rest(struct dio_try *t, ssize_t direct)
 	return direct + done;
 }
 
+static ssize_t dio_write_once(struct uext4_file *file, uint64_t pos,
+		const struct iov_iter *it, unsigned rwf, bool *ret_synced)
+{
+	struct iov_iter cached = *it;
+	struct dio_req r;
+	int ret;
+
+	dio_req_init(&r, file, pos, it, true, rwf);
+	r.dio.dev = file->inode->file.dev;
+	r.dio.data_done = dio_no_callback;
+	ret = dio_write_start(&r);
+	if (ret < 0)
+		return ret;
+	if (ret == DIO_BUFFERED)
+		return buffered_write_iter(file, pos, &cached, rwf);
+	if (ret == DIO_UNDER_WAY)
+		(void)dio_req_wait(&r);
+	if (r.result < 0 || (uint64_t)r.result == r.it.count) {
+		*ret_synced = r.result > 0 && !r.need_sync;
+		return r.result;
+	}
+	return dio_write_rest(&r);
+}
+
 ssize_t dio_write_iter(struct uext4_file *file, uint64_t pos,
 		struct iov_iter *it, unsigned rwf, bool *ret_synced)
 {
-	struct inode *inode = file->inode;
-	bool nowait = (rwf & UEXT4_RW_NOWAIT) != 0;
-	struct dio_try t = { .file = file, .pos = pos, .it = it, .rwf = rwf };
 	ssize_t done;
 	int ret;
 
-	t.exclusive = pos + it->count > inode_size(inode); /* D-1 */
-	for (;;) {
-		ret = dio_lock(inode, t.exclusive, nowait);
-		if (ret < 0)
-			return ret;
-		done = dio_write_try(&t);
-		dio_unlock(inode, t.exclusive);
-		if (done != -EDEADLK)
-			break;
-		if (nowait)
-			return -EAGAIN;
-		t.exclusive = true;
-		t.pos = pos;
-	}
-	if (t.buffered)
-		return buffered_write_iter(file, pos, it, rwf);
-	if (done < 0 || it->count == 0) {
-		*ret_synced = done > 0 && !t.res.need_sync;
+	done = dio_write_once(file, pos, it, rwf, ret_synced);
+	if (done != -ENOSPC || (rwf & UEXT4_RW_NOWAIT))
 		return done;
-	}
-	return dio_write_rest(&t, done);
+	/* What others hold for the worst case may be more than is needed. */
+	ret = write_make_room(file->fs);
+	if (ret < 0)
+		return ret;
+	return dio_write_once(file, pos, it, rwf, ret_synced);
 }

@@ -14,21 +14,21 @@
 #include "fs/fs.h"
 #include "journal/txn.h"
 
-/* isize first, if @grow; dsize follows it up to @end. */
-static void raise_sizes(struct inode *inode, uint64_t end, bool grow)
+void raise_sizes(struct inode *inode, uint64_t end, bool grow)
 {
 	uint64_t isize;
 
 	mutex_lock(&inode->attr_lock);
 	isize = atomic_load(&inode->file.size);
-	if (grow && end > isize) {
+	if (grow && (end > isize ||
+				iomap_lacks(&inode->file, IOMAP_LACKS_MAX))) {
 		isize = end;
 		atomic_store_explicit(
 				&inode->file.size, isize, memory_order_release);
 	}
 	end = min_u64(end, isize);
 	if (end > inode->d.size)
-		inode->d.size = end;
+		inode_set_dsize(inode, end);
 	mutex_unlock(&inode->attr_lock);
 }
 
@@ -91,12 +91,7 @@ int handle_inode_extension(struct handle *h, struct inode *inode, uint64_t end)
  * alone. */
 static bool write_extends(struct inode *inode, uint64_t end)
 {
-	bool extends;
-
-	mutex_lock(&inode->attr_lock);
-	extends = end > inode->d.size || end > atomic_load(&inode->file.size);
-	mutex_unlock(&inode->attr_lock);
-	return extends;
+	return end > inode_dsize(inode) || end > inode_size(inode);
 }
 
 static int dio_write_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
@@ -138,7 +133,8 @@ void handle_failed_inode_extension(struct inode *inode, uint64_t mapped_end)
 {
 	uint32_t bs = inode->it->geo->block_size;
 	uint64_t from = div_up_u64(inode_size(inode), bs);
-	uint64_t end = div_up_u64(mapped_end, bs);
+	uint64_t end = min_u64(div_up_u64(mapped_end, bs),
+			map_max_blocks(&inode->map));
 	int ret;
 
 	rwsem_assert_write_held(&inode->rwsem);
@@ -153,4 +149,22 @@ void handle_failed_inode_extension(struct inode *inode, uint64_t mapped_end)
 				"failed write could not be freed",
 				inode->inum);
 	}
+}
+
+void inode_trim_eof(struct inode *inode)
+{
+	uint32_t was = atomic_fetch_and(&inode->state, ~INODE_S_EOF_TRIM);
+
+	if (was & INODE_S_EOF_TRIM)
+		handle_failed_inode_extension(inode, UINT64_MAX);
+}
+
+void inode_try_trim_eof(struct inode *inode)
+{
+	if (!(atomic_load(&inode->state) & INODE_S_EOF_TRIM) ||
+			!rwsem_write_trylock(&inode->rwsem))
+		return;
+	if (!iomap_dio_busy(&inode->file))
+		inode_trim_eof(inode);
+	rwsem_write_unlock(&inode->rwsem);
 }

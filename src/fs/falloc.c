@@ -114,7 +114,7 @@ static int falloc_raise_dsize(struct inode *inode, uint64_t end)
 	mutex_lock(&inode->attr_lock);
 	raise = min_u64(end, isize) > inode->d.size;
 	if (raise)
-		inode->d.size = min_u64(end, isize);
+		inode_set_dsize(inode, min_u64(end, isize));
 	mutex_unlock(&inode->attr_lock);
 	return raise ? falloc_finish(inode, 0) : 0;
 }

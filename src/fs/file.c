@@ -79,6 +79,8 @@ int file_new(struct uext4_fs *fs, struct inode *inode, unsigned flags,
 	file->flags = flags;
 	file->is_super = cred_is_super(cred);
 	atomic_store(&file->wb_err, iomap_sample_error(&inode->file));
+	atomic_store(&file->refs, 1);
+	file->id = atomic_fetch_add(&fs->next_file_id, 1) + 1;
 	atomic_fetch_add(&fs->nopen, 1);
 	*ret_file = file;
 	return 0;
@@ -303,25 +305,40 @@ int uext4_open(struct uext4_fs *fs, struct uext4_node *at, const char *path,
 	return fs_done(fs, ret, 0);
 }
 
+void file_hold(struct uext4_file *file)
+{
+	atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
+}
+
+void file_put(struct uext4_file *file)
+{
+	struct inode *inode = file->inode;
+	struct uext4_fs *fs = file->fs;
+
+	if (atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) !=
+			1)
+		return;
+	if (file_can_write(file) && inode->it->journal) {
+		rwsem_write_lock(&inode->map.lock);
+		alloc_pa_release(inode->it->alloc, &inode->map.pa);
+		rwsem_write_unlock(&inode->map.lock);
+		inode_try_trim_eof(inode);
+	}
+	inode_put(inode);
+	free(file);
+	atomic_fetch_sub(&fs->nopen, 1);
+}
+
 int uext4_close(struct uext4_file *file)
 {
-	struct uext4_fs *fs;
 	uint32_t seen;
 	int ret;
 
 	if (!file)
 		return 0;
-	fs = file->fs;
 	seen = atomic_load(&file->wb_err);
 	ret = iomap_check_error(&file->inode->file, &seen);
-	if (file_can_write(file) && file->inode->it->journal) {
-		rwsem_write_lock(&file->inode->map.lock);
-		alloc_pa_release(file->inode->it->alloc, &file->inode->map.pa);
-		rwsem_write_unlock(&file->inode->map.lock);
-	}
-	inode_put(file->inode);
-	free(file);
-	atomic_fetch_sub(&fs->nopen, 1);
+	file_put(file);
 	return ret;
 }
 
@@ -337,7 +354,7 @@ uint32_t uext4_dio_align(struct uext4_file *file)
 
 /* ---- data ---- */
 
-static int file_check_io(struct uext4_file *file, const struct iovec *iov,
+int file_check_io(struct uext4_file *file, const struct iovec *iov,
 		int iovcnt, uint64_t pos, bool write)
 {
 	size_t total = 0;

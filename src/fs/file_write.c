@@ -72,6 +72,8 @@ static bool times_are_now(struct inode *inode)
 	struct timespec now = inode_now(inode);
 	bool same;
 
+	if (atomic_load(&inode->write_stamp) == inode_stamp_of(now))
+		return true;
 	mutex_lock(&inode->attr_lock);
 	same = inode->d.mtime.sec == now.tv_sec &&
 			inode->d.mtime.nsec == (uint32_t)now.tv_nsec &&
@@ -116,7 +118,12 @@ int file_modified(struct uext4_file *file)
 	return strip < 0 ? strip : write_strip_and_stamp(file, strip, caps);
 }
 
-int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
+bool write_is_append(const struct uext4_file *file, unsigned rwf)
+{
+	return (file->flags & UEXT4_O_APPEND) || (rwf & UEXT4_RW_APPEND);
+}
+
+int write_checks(struct uext4_file *file, uint64_t pos, struct iov_iter *it,
 		unsigned rwf, bool exclusive)
 {
 	struct inode *inode = file->inode;
@@ -129,14 +136,9 @@ int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
 		return -EPERM;
 	if (it->count == 0) /* W11 */
 		return 0;
-	if ((file->flags & UEXT4_O_APPEND) || (rwf & UEXT4_RW_APPEND)) {
-		if (!exclusive)
-			return -EDEADLK;
-		*pos = inode_size(inode); /* W12 */
-	}
-	if (*pos >= max) /* W14 */
+	if (pos >= max) /* W14 */
 		return -EFBIG;
-	iov_iter_truncate(it, (size_t)min_u64(it->count, max - *pos));
+	iov_iter_truncate(it, (size_t)min_u64(it->count, max - pos));
 
 	strip = write_needs_strip(file, &caps);
 	if (strip < 0)
@@ -145,7 +147,7 @@ int write_checks(struct uext4_file *file, uint64_t *pos, struct iov_iter *it,
 		return -EAGAIN; /* W15, W16 */
 	if (strip && !exclusive)
 		return -EDEADLK;
-	ret = fs_allow_size(inode_fs(inode), *pos + it->count);
+	ret = fs_allow_size(inode_fs(inode), pos + it->count);
 	if (ret < 0)
 		return ret;
 	ret = write_strip_and_stamp(file, strip, caps);
@@ -175,7 +177,7 @@ int zero_eof_tail(struct inode *inode, uint64_t pos)
 
 /* Delayed pages claim for the worst trees that they could need. Once they are
  * written only what they took is gone: -ENOSPC is final after that. */
-static int write_make_room(struct uext4_fs *fs)
+int write_make_room(struct uext4_fs *fs)
 {
 	err_ignore(fs_writeback_all(fs)); /* told by the files' own fsync */
 	return journal_sync(fs->journal);
@@ -221,7 +223,9 @@ static ssize_t buffered_write_locked(struct uext4_file *file, uint64_t *pos,
 	ssize_t ret;
 
 	iomap_dio_drain(&inode->file);
-	ret = write_checks(file, pos, it, rwf, true);
+	if (write_is_append(file, rwf))
+		*pos = inode_size(inode); /* W12 */
+	ret = write_checks(file, *pos, it, rwf, true);
 	if (ret <= 0)
 		return ret;
 	ret = zero_eof_tail(inode, *pos);
@@ -269,17 +273,26 @@ ssize_t buffered_write_at(
 
 /* ---- dispatch ---- */
 
-/* O_SYNC, O_DSYNC and their per-call forms, after the locks are gone. */
-static int write_sync(struct uext4_file *file, unsigned rwf, bool synced)
+bool write_wants_sync(struct uext4_file *file, unsigned rwf, bool synced,
+		bool *ret_datasync)
 {
 	bool sync = (file->flags & UEXT4_O_SYNC) || (rwf & UEXT4_RW_SYNC) ||
 			(file->fs->opts.flags & UEXT4_MNT_SYNC) ||
 			(inode_flags(file->inode) & DINODE_F_SYNC);
 	bool dsync = (file->flags & UEXT4_O_DSYNC) || (rwf & UEXT4_RW_DSYNC);
 
-	if (!sync && (!dsync || synced))
-		return 0;
-	return inode_sync(file->inode, !sync);
+	*ret_datasync = !sync;
+	return sync || (dsync && !synced);
+}
+
+/* O_SYNC, O_DSYNC and their per-call forms, after the locks are gone. */
+static int write_sync(struct uext4_file *file, unsigned rwf, bool synced)
+{
+	bool datasync;
+
+	return write_wants_sync(file, rwf, synced, &datasync)
+			? inode_sync(file->inode, datasync)
+			: 0;
 }
 
 ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,

@@ -12,6 +12,7 @@
 #include "base/le.h"
 #include "bdev/bdev.h"
 #include "cache/buf.h"
+#include "fs/dio.h"
 #include "fs/overlay.h"
 #include "inode/orphan.h"
 #include "journal/txn.h"
@@ -59,6 +60,16 @@ static int fs_take_opts(
 		fs->opts.commit_interval = 5;
 	if (fs->opts.log_level == 0)
 		fs->opts.log_level = UEXT4_LOG_WARN;
+	if (fs->opts.dio_alloc == UEXT4_DIO_ALLOC_DEFAULT)
+		fs->opts.dio_alloc = UEXT4_DIO_ALLOC_DATAFIRST;
+	if (fs->opts.dio_extend == UEXT4_DIO_EXTEND_DEFAULT)
+		fs->opts.dio_extend = UEXT4_DIO_EXTEND_PARALLEL;
+	if (fs->opts.dio_size == UEXT4_DIO_SIZE_DEFAULT)
+		fs->opts.dio_size = UEXT4_DIO_SIZE_MAX;
+	if (fs->opts.dio_alloc > UEXT4_DIO_ALLOC_DATAFIRST ||
+			fs->opts.dio_extend > UEXT4_DIO_EXTEND_SERIAL ||
+			fs->opts.dio_size > UEXT4_DIO_SIZE_PREFIX)
+		return -EINVAL;
 	if (fs->opts.flags & UEXT4_MNT_RDONLY)
 		atomic_fetch_or(&fs->state, FS_S_RDONLY);
 	log_init(&fs->log, fs_log, fs, (enum log_level)fs->opts.log_level);
@@ -164,6 +175,8 @@ static int fs_stack_up(struct uext4_fs *fs, struct bdev *dev)
 	fs->it.owner = fs;
 	fs->it.max_idle = FS_MAX_IDLE;
 	fs->it.now = fs_now;
+	fs->it.shown = fs_queues_shown;
+	fs->it.free_dio = inode_dio_free;
 	ret = itable_init(&fs->it);
 	if (ret < 0)
 		return ret;
@@ -607,6 +620,7 @@ static void fs_free(struct uext4_fs *fs)
 		journal_free(fs->replayed);
 	mutex_fini(&fs->lock);
 	mutex_fini(&fs->rename_lock);
+	mutex_fini(&fs->queues_lock);
 	mutex_fini(&fs->flush_lock);
 	cond_fini(&fs->flush_wait);
 	log_fini(&fs->log);
@@ -632,6 +646,8 @@ int fs_mount(struct bdev *dev, bool owns_dev,
 	fs->dev = dev;
 	mutex_init(&fs->lock, "fs", LOCK_RANK_LEAF);
 	mutex_init(&fs->rename_lock, "rename", LOCK_RANK_RENAME);
+	mutex_init(&fs->queues_lock, "queues", LOCK_RANK_LEAF);
+	LIST_INIT(&fs->queues);
 	mutex_init(&fs->flush_lock, "flusher", LOCK_RANK_FS);
 	cond_init(&fs->flush_wait);
 
@@ -724,8 +740,11 @@ int uext4_unmount(struct uext4_fs *fs)
 
 	if (!fs)
 		return 0;
+	/* Files that are closed live until their requests have ended. */
+	fs_queues_settle(fs);
 	if (atomic_load(&fs->nopen) != 0)
 		return -EBUSY;
+	fs_queues_detach(fs);
 
 	dev = fs->owns_dev ? fs->dev : NULL;
 	if (fs->journal)
@@ -744,6 +763,7 @@ void fs_crash(struct uext4_fs *fs)
 	atomic_fetch_or(&fs->state, FS_S_SHUTDOWN);
 	if (fs->journal)
 		journal_abort(fs->journal, -ESHUTDOWN, false);
+	fs_queues_detach(fs);
 	fs_forget_pages(fs);
 	fs_free(fs);
 	if (dev)

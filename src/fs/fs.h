@@ -29,6 +29,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/lock.h"
 #include "base/log.h"
@@ -65,6 +66,7 @@ struct uext4_fs {
 	struct mutex rename_lock; /* rank RENAME */
 	_Atomic uint32_t state;   /* FS_S_* */
 	_Atomic uint64_t nopen;   /* open files and nodes held outside */
+	_Atomic uint64_t next_file_id;
 	_Atomic uint64_t flushes;
 	_Atomic bool large_files; /* the superblock has large_file */
 	_Atomic bool xattrs;      /* and ext_attr */
@@ -78,6 +80,10 @@ struct uext4_fs {
 	bool needed_recovery;                        /* [const] */
 	bool was_valid; /* [const] clean bit at mount */
 	bool owns_dev;  /* [const] */
+
+	struct mutex queues_lock; /* rank LEAF */
+	LIST_HEAD(fs_queues, uext4_queue) queues; /* [queues_lock] */
+	_Atomic uint32_t nqueues;
 
 	struct mutex flush_lock; /* rank LEAF */
 	struct cond flush_wait;  /* [flush_lock] */
@@ -119,6 +125,20 @@ int fs_writeback_all(struct uext4_fs *fs);
 
 /* fs_iomap.c */
 extern const struct iomap_ops fs_iomap_ops;
+
+/* Which way direct writes go (the options, defaults filled in). */
+static inline bool fs_is_datafirst(const struct uext4_fs *fs)
+{
+	return fs->opts.dio_alloc == UEXT4_DIO_ALLOC_DATAFIRST;
+}
+static inline bool fs_extends_serially(const struct uext4_fs *fs)
+{
+	return fs->opts.dio_extend == UEXT4_DIO_EXTEND_SERIAL;
+}
+static inline bool fs_sizes_by_prefix(const struct uext4_fs *fs)
+{
+	return fs->opts.dio_size == UEXT4_DIO_SIZE_PREFIX;
+}
 
 /* fs_dax.c */
 extern const struct iomap_ops fs_dax_ops;

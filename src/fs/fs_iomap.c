@@ -2,11 +2,12 @@
 /*
  * ext4's answers to iomap: the joint of inode, map, journal and allocation.
  *
- * Direct writes follow the policy "unwritten" (design.md, dio.md M): a hole is
- * filled with unwritten blocks in a transaction of its own, inside and beyond
- * EOF; dio_write_end_io() converts them. Files without extents have no
+ * Direct writes follow one of two policies (design.md, dio.md M). "unwritten":
+ * a hole is filled with unwritten blocks in a transaction of its own, inside and
+ * beyond EOF; dio_finish() converts them. Files without extents have no
  * unwritten state: a hole of theirs is answered with -ENOTBLK, "do it buffered"
- * (M3).
+ * (M3). "datafirst": blocks were reserved for the hole before (dio_rsv.c), for
+ * every format; dio_finish() enters them.
  *
  * Buffered write-back follows "datafirst" for every format: blocks are reserved
  * in memory, the data is written to them, and then one transaction marks them
@@ -16,20 +17,17 @@
  *
  * Rules    (FI1) Space for a delayed block and for the tree nodes it may need is
  *                claimed when the page is dirtied: write-back meets no ENOSPC.
- *          (FI2) claim_data counts this inode's claimed blocks, claim_flight
- *                those that were claimed and are reserved, on their way to the
- *                device; claim_nodes the blocks claimed for the nodes of both:
- *                no claim goes back that either may still need.
- *          (FI3) No handle is held while data moves; see IO1.
+ *          (FI2) No handle is held while data moves; see IO1.
  *
- * Locks    attr_lock guards the claim counters; handles, map.lock as their
- *          callees say.
+ * Locks    Handles, map.lock as their callees say.
  */
 #include <assert.h>
 
 #include "base/log.h"
 #include "cache/buf.h"
+#include "fs/dio.h"
 #include "fs/fs.h"
+#include "fs/reserve.h"
 #include "fs/write.h"
 #include "inode/inline.h"
 #include "journal/txn.h"
@@ -85,7 +83,11 @@ static int iomap_alloc_once(struct inode *inode, lblk_t lblk, uint32_t n,
 			map_credits_alloc(&inode->map, n), &h);
 	if (ret < 0)
 		return ret;
-	ret = map_alloc(h, &inode->map, lblk, n, MAP_F_UNWRITTEN, run);
+	ret = map_alloc(h, &inode->map, lblk, n,
+			iomap_lacks(&inode->file, IOMAP_LACKS_UNWRITTEN)
+					? 0
+					: MAP_F_UNWRITTEN,
+			run);
 	return handle_finish(h, ret);
 }
 
@@ -121,6 +123,20 @@ static bool inode_is_datasync_dirty(struct inode *inode)
 	return dirty;
 }
 
+/* A hole met by a direct write. */
+static int iomap_fill_hole(struct inode *inode, lblk_t lblk, uint32_t n,
+		uint32_t flags, struct map_run *run)
+{
+	/* Reserved before the request was started (dio_rsv.c). */
+	if (fs_is_datafirst(inode_fs(inode)))
+		return dio_rsv_find(inode, lblk, run) ? 0 : -ENOSPC;
+	if (flags & IOMAP_NOWAIT)
+		return -EAGAIN;
+	if (!inode->map.is_extents)
+		return -ENOTBLK; /* M3 */
+	return iomap_alloc(inode, lblk, min_of(run->len, n), run);
+}
+
 static int iomap_begin_direct_write(struct inode *inode, lblk_t lblk,
 		uint32_t n, uint32_t flags, struct iomap *ret_map)
 {
@@ -130,21 +146,14 @@ static int iomap_begin_direct_write(struct inode *inode, lblk_t lblk,
 
 	n = min_of(n, DIO_MAX_BLOCKS);
 	ret = map_find(&inode->map, lblk, n, &run); /* M4: look first */
+	if (ret == 0 && run.type == MAP_HOLE)
+		ret = iomap_fill_hole(inode, lblk, n, flags, &run);
 	if (ret < 0)
 		return ret;
-	if (run.type == MAP_HOLE) {
-		if (flags & IOMAP_NOWAIT)
-			return -EAGAIN;
-		if (!inode->map.is_extents)
-			return -ENOTBLK; /* M3 */
-		ret = iomap_alloc(inode, lblk, min_of(run.len, n), &run);
-		if (ret < 0)
-			return ret;
-	}
 	iomap_of_run(inode, &run, ret_map);
 	if (end > inode_size(inode))
 		ret_map->flags |= IOMAP_F_BEYOND_EOF | IOMAP_F_DIRTY;
-	else if (inode_is_datasync_dirty(inode))
+	else if ((flags & IOMAP_DSYNC) && inode_is_datasync_dirty(inode))
 		ret_map->flags |= IOMAP_F_DIRTY;
 	return 0;
 }
@@ -209,51 +218,16 @@ static int iomap_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
 	return 0;
 }
 
-/* ---- claims for delayed allocation ---- */
+/* ---- buffered writes ---- */
 
 static int iomap_claim(struct iomap_file *f, uint32_t nblk)
 {
-	struct inode *inode = file_inode(f);
-	int64_t more;
-	int ret;
-
-	mutex_lock(&inode->attr_lock);
-	more = map_nodes_worst(&inode->map,
-			inode->claim_data + inode->claim_flight + nblk);
-	more = max_of(more - inode->claim_nodes, INT64_C(0));
-	ret = alloc_claim(inode->it->alloc, nblk + (uint64_t)more,
-			map_super_flag(&inode->map));
-	if (ret == 0) {
-		inode->claim_data += nblk;
-		inode->claim_nodes += more;
-	}
-	mutex_unlock(&inode->attr_lock);
-	return ret;
-}
-
-/* Node claims that nothing needs any longer go back. attr_lock is held. */
-static void iomap_trim_claims_locked(struct inode *inode)
-{
-	uint32_t blocks = inode->claim_data + inode->claim_flight;
-	int64_t keep = blocks ? map_nodes_worst(&inode->map, blocks) : 0;
-
-	if (inode->claim_nodes > keep) {
-		alloc_unclaim(inode->it->alloc,
-				(uint64_t)(inode->claim_nodes - keep));
-		inode->claim_nodes = keep;
-	}
+	return reserve_claim(file_inode(f), nblk);
 }
 
 static void iomap_unclaim(struct iomap_file *f, uint32_t nblk)
 {
-	struct inode *inode = file_inode(f);
-
-	mutex_lock(&inode->attr_lock);
-	assert(inode->claim_data >= nblk);
-	inode->claim_data -= nblk;
-	alloc_unclaim(inode->it->alloc, nblk);
-	iomap_trim_claims_locked(inode);
-	mutex_unlock(&inode->attr_lock);
+	reserve_unclaim(file_inode(f), nblk);
 }
 
 static void iomap_raise_size(struct iomap_file *f, uint64_t end)
@@ -272,37 +246,16 @@ static void iomap_raise_size(struct iomap_file *f, uint64_t end)
 static int writeback_reserve(struct inode *inode, lblk_t lblk, uint32_t n,
 		struct map_run *run)
 {
-	struct alloc_req req = {
-		.goal = map_goal(&inode->map, lblk),
-		.len = min_of(n, MAP_MAX_BLOCKS),
-		.flags = ALLOC_F_CLAIMED,
-		.lblk = lblk,
-	};
-	struct alloc_run got;
+	struct itable *it = inode->it;
 	int ret;
 
-	if (!inode->map.is_extents)
-		req.flags |= ALLOC_F_LOW32;
-	ret = alloc_reserve(inode->it->alloc, &req, &got);
-	if (ret == -ENOSPC && alloc_pending(inode->it->alloc) > 0)
-		ret = journal_sync(inode->it->journal) == 0
-				? alloc_reserve(inode->it->alloc, &req, &got)
-				: -EIO;
-	if (ret < 0)
+	n = min_of(n, MAP_MAX_BLOCKS);
+	ret = reserve_blocks(inode, lblk, n, 0, NULL, run);
+	if (ret != -ENOSPC || alloc_pending(it->alloc) == 0)
 		return ret;
-
-	mutex_lock(&inode->attr_lock);
-	inode->claim_data -= got.len;
-	inode->claim_flight += got.len;
-	mutex_unlock(&inode->attr_lock);
-	*run = (struct map_run){
-		.lblk = lblk,
-		.len = got.len,
-		.pblk = got.pblk,
-		.type = MAP_WRITTEN,
-		.is_new = true,
-	};
-	return 0;
+	return journal_sync(it->journal) == 0
+			? reserve_blocks(inode, lblk, n, 0, NULL, run)
+			: -EIO;
 }
 
 static int iomap_writeback_map(struct iomap_file *f, uint64_t pos, uint64_t len,
@@ -334,20 +287,10 @@ static int iomap_writeback_map(struct iomap_file *f, uint64_t pos, uint64_t len,
 			return ret;
 	} else if (delalloc) {
 		/* The block was mapped since: the claims are not needed. */
-		iomap_unclaim(f, run.len);
+		reserve_unclaim(inode, run.len);
 	}
 	iomap_of_run(inode, &run, ret_map);
 	return 0;
-}
-
-/* Put claims back to pages that stay dirty. They were ours a moment ago; if
- * somebody took the space meanwhile, the pages' next try says ENOSPC. */
-static void writeback_reclaim(struct inode *inode, uint32_t n)
-{
-	mutex_lock(&inode->attr_lock);
-	alloc_claim_force(inode->it->alloc, n);
-	inode->claim_data += n;
-	mutex_unlock(&inode->attr_lock);
 }
 
 /* Raise the size on disk, never past the size in memory (I2). */
@@ -356,61 +299,8 @@ static void writeback_raise_dsize(struct inode *inode, uint64_t end)
 	mutex_lock(&inode->attr_lock);
 	end = min_u64(end, atomic_load(&inode->file.size));
 	if (end > inode->d.size)
-		inode->d.size = end;
+		inode_set_dsize(inode, end);
 	mutex_unlock(&inode->attr_lock);
-}
-
-/* What one insertion may take of the claims is set aside for it, so that two
- * under way do not count on the same: how much, 0 if there is not enough (a
- * block tree may need more nodes than were claimed). */
-static int64_t writeback_hold_nodes(struct inode *inode, uint32_t len)
-{
-	int64_t need = map_nodes_run(&inode->map, len);
-
-	mutex_lock(&inode->attr_lock);
-	if (inode->claim_nodes < need)
-		need = 0;
-	inode->claim_nodes -= need;
-	mutex_unlock(&inode->attr_lock);
-	return need;
-}
-
-/* The insertion is done. The counter tells what was taken since somebody last
- * looked, by others under way too: then claim_nodes is too small, may be
- * below 0, until they come here. */
-static void writeback_put_nodes(struct inode *inode, int64_t held)
-{
-	uint64_t used;
-
-	mutex_lock(&inode->attr_lock);
-	used = atomic_load(&inode->map.nodes_claimed) - inode->nodes_seen;
-	inode->nodes_seen += used;
-	inode->claim_nodes += held - (int64_t)used;
-	mutex_unlock(&inode->attr_lock);
-}
-
-/* Mark the reserved run used and insert it. *ret_ours says whether the run is
- * still only reserved when this fails. */
-static int writeback_insert(struct handle *h, struct inode *inode,
-		const struct map_run *run, bool *ret_ours)
-{
-	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
-	int64_t held;
-	int ret;
-
-	*ret_ours = true;
-	ret = alloc_rsv_commit(h, inode->it->alloc, ar);
-	if (ret < 0)
-		return ret;
-
-	*ret_ours = false;
-	held = writeback_hold_nodes(inode, run->len);
-	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len,
-			held > 0 ? MAP_F_CLAIMED : MAP_F_ROOT);
-	writeback_put_nodes(inode, held);
-	if (ret < 0)
-		(void)alloc_free(h, inode->it->alloc, ar, 0);
-	return ret;
 }
 
 /* The one transaction of write-back. */
@@ -425,8 +315,7 @@ static int writeback_commit(struct inode *inode, const struct map_run *run,
 
 	*ret_ours = run->is_new;
 	if (run->is_new)
-		credits += map_credits_alloc(&inode->map, run->len) +
-				2 * ALLOC_CREDITS_RUN;
+		credits += reserve_credits(inode, run->len);
 	else if (unwritten)
 		credits += map_credits_convert(&inode->map);
 	err = handle_start(inode->it->journal, credits, &h);
@@ -434,7 +323,7 @@ static int writeback_commit(struct inode *inode, const struct map_run *run,
 		return err;
 
 	if (run->is_new)
-		ret = writeback_insert(h, inode, run, ret_ours);
+		ret = reserve_enter(h, inode, run, ret_ours);
 	else if (unwritten)
 		ret = convert_unwritten_extents(h, inode,
 				&(struct converted){
@@ -475,17 +364,21 @@ static int iomap_writeback_end(struct iomap_file *f, struct iomap *map,
 		alloc_rsv_release(inode->it->alloc,
 				(struct alloc_run){ run.pblk, run.len });
 	if (ret < 0 && delalloc)
-		writeback_reclaim(inode, run.len);
-	mutex_lock(&inode->attr_lock);
-	if (run.is_new)
-		inode->claim_flight -= run.len;
-	iomap_trim_claims_locked(inode);
-	mutex_unlock(&inode->attr_lock);
+		reserve_reclaim(inode, run.len);
+	reserve_settle(inode, run.is_new ? run.len : 0);
 	return ret;
+}
+
+static bool iomap_in_flight(struct iomap_file *f)
+{
+	struct inode *inode = file_inode(f);
+
+	return fs_queues_fly(inode_fs(inode), inode);
 }
 
 const struct iomap_ops fs_iomap_ops = {
 	.begin = iomap_begin,
+	.in_flight = iomap_in_flight,
 	.claim = iomap_claim,
 	.unclaim = iomap_unclaim,
 	.writeback_map = iomap_writeback_map,

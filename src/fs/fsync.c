@@ -15,35 +15,36 @@
 #include "fs/fs.h"
 #include "journal/journal.h"
 
-static int sync_metadata(struct inode *inode, bool datasync)
+/* What has to happen for @inode's metadata, and data written so far, to be
+ * durable. */
+static void sync_batch_want(
+		struct sync_batch *b, struct inode *inode, bool datasync)
 {
 	struct journal *j = inode->it->journal;
-	bool will_flush;
 	bool valid;
 	txid_t tid;
-	int ret;
 
+	b->any = true;
+	if (!journal_has_log(j))
+		return;
 	mutex_lock(&inode->attr_lock);
 	valid = datasync ? inode->datasync_tid_valid : inode->tid_valid;
 	tid = datasync ? inode->datasync_tid : inode->tid;
 	mutex_unlock(&inode->attr_lock);
 
-	if (!journal_has_log(j))
-		return journal_sync(j);
 	/* A commit flushes the device once, before its last block. One that is
 	 * under way may have done so before our data arrived: then, or if
 	 * there is nothing to commit, the data needs a flush of its own. */
-	will_flush = valid && journal_running_txid(j) == tid;
-	if (valid && !journal_is_committed(j, tid)) {
-		ret = journal_commit_wait(j, tid);
-		if (ret < 0 || will_flush)
-			return ret;
-	}
-	atomic_fetch_add(&inode_fs(inode)->flushes, 1);
-	return bdev_flush(inode->it->dev, BDEV_TAG_NONE);
+	if (valid && journal_running_txid(j) == tid)
+		b->will_flush = true;
+	if (!valid || journal_is_committed(j, tid))
+		return;
+	if (!b->commit || txid_is_before(b->tid, tid))
+		b->tid = tid;
+	b->commit = true;
 }
 
-int inode_sync(struct inode *inode, bool datasync)
+int sync_batch_add(struct sync_batch *b, struct inode *inode, bool datasync)
 {
 	struct journal *j = inode->it->journal;
 	int ret;
@@ -56,12 +57,48 @@ int inode_sync(struct inode *inode, bool datasync)
 	ret = journal_error(j);
 	if (ret != 0)
 		return fs_may_write(inode_fs(inode));
-	return sync_metadata(inode, datasync);
+	sync_batch_want(b, inode, datasync);
+	return 0;
+}
+
+int sync_batch_run(struct sync_batch *b)
+{
+	struct journal *j = b->fs->journal;
+	int ret;
+
+	if (!b->any)
+		return 0;
+	if (!journal_has_log(j))
+		return journal_sync(j);
+	if (b->commit) {
+		ret = journal_commit_wait(j, b->tid);
+		if (ret < 0 || b->will_flush)
+			return ret;
+	}
+	atomic_fetch_add(&b->fs->flushes, 1);
+	return bdev_flush(b->fs->dev, BDEV_TAG_NONE);
+}
+
+int inode_sync(struct inode *inode, bool datasync)
+{
+	struct sync_batch b = { .fs = inode_fs(inode) };
+	int ret;
+
+	ret = sync_batch_add(&b, inode, datasync);
+	return ret < 0 ? ret : sync_batch_run(&b);
+}
+
+int file_tell_error(struct uext4_file *file)
+{
+	uint32_t seen = atomic_load(&file->wb_err);
+	int ret = iomap_check_error(&file->inode->file, &seen);
+
+	atomic_store(&file->wb_err, seen);
+	return ret;
 }
 
 int file_sync(struct uext4_file *file, bool datasync)
 {
-	uint32_t seen = atomic_load(&file->wb_err);
 	int told;
 	int ret;
 
@@ -69,8 +106,7 @@ int file_sync(struct uext4_file *file, bool datasync)
 	if (ret < 0)
 		return ret;
 	ret = inode_sync(file->inode, datasync);
-	told = iomap_check_error(&file->inode->file, &seen);
-	atomic_store(&file->wb_err, seen);
+	told = file_tell_error(file);
 	return ret < 0 ? ret : told;
 }
 

@@ -44,6 +44,8 @@ static void inode_free_memory(struct inode *inode)
 	/* First: it waits for a flusher, who uses the mapping. */
 	iomap_file_fini(&inode->file);
 	mapping_fini(&inode->map);
+	if (inode->dio != NULL)
+		inode->it->free_dio(inode->dio);
 	rwsem_fini(&inode->rwsem);
 	mutex_fini(&inode->attr_lock);
 	mutex_fini(&inode->xattr_lock);
@@ -174,6 +176,7 @@ static struct inode *inode_alloc(struct itable *it, inum_t inum)
 	inode->inum = inum;
 	inode->refs = 1;
 	rwsem_init(&inode->rwsem, "inode rwsem", LOCK_RANK_INODE);
+	inode->rwsem.shown = it->shown;
 	mutex_init(&inode->attr_lock, "inode attr", LOCK_RANK_SIZE);
 	mutex_init(&inode->xattr_lock, "inode xattr", LOCK_RANK_ORPHAN);
 	iomap_file_init(&inode->file, it->iomap_ops, it->dev,
@@ -455,7 +458,7 @@ static int inode_free_number(struct inode *inode)
 	inode->d.dtime = (uint32_t)inode_now(inode).tv_sec;
 	if (inode->d.dtime == 0)
 		inode->d.dtime = 1;
-	inode->d.size = 0;
+	inode_set_dsize(inode, 0);
 	mutex_unlock(&inode->attr_lock);
 	ret = inode_dirty(h, inode);
 	if (ret < 0)

@@ -54,6 +54,7 @@ struct alloc;
 struct buf_cache;
 struct geo;
 struct handle;
+struct inode_dio;
 struct inode_inline;
 struct journal;
 struct log;
@@ -75,6 +76,8 @@ struct itable {
 	void *owner;                       /* [const] struct uext4_fs */
 	uint32_t max_idle; /* [const] unreferenced inodes kept */
 	struct timespec (*now)(void *owner); /* [const] */
+	rwsem_shown_fn shown; /* [const] readers of inode->rwsem in slots */
+	void (*free_dio)(struct inode_dio *dio); /* [const] */
 
 	struct mutex lock;
 	struct cond wait;   /* [lock] a loading or dying inode is settled */
@@ -131,6 +134,11 @@ struct inode {
 	int64_t claim_nodes; /* [attr_lock] for the nodes both may need; what an
 				insertion under way may take is left out */
 	uint64_t nodes_seen; /* [attr_lock] map.nodes_claimed accounted for */
+	/* Claims, reservations, pending extensions: of fs; made when needed. */
+	_Atomic(struct inode_dio *) dio;
+	/* The moment that mtime and ctime, or the decision about atime, are of;
+	 * 0: look there. Many calls fall into one tick of the clock. */
+	_Atomic uint64_t write_stamp, read_stamp;
 };
 
 /* Credits of inode_dirty(): the table block. */
@@ -207,11 +215,26 @@ static inline uint64_t inode_size(const struct inode *inode)
 {
 	return atomic_load_explicit(&inode->file.size, memory_order_acquire);
 }
+/* d.size at this moment, without a lock. With direct I/O in flight, or rwsem
+ * held, it only grows. */
+static inline uint64_t inode_dsize(const struct inode *inode)
+{
+	return __atomic_load_n(&inode->d.size, __ATOMIC_ACQUIRE);
+}
+/* attr_lock is held. */
+static inline void inode_set_dsize(struct inode *inode, uint64_t size)
+{
+	__atomic_store_n(&inode->d.size, size, __ATOMIC_RELEASE);
+}
 /* Set isize and disksize together (directories, truncate). */
 void inode_set_size(struct inode *inode, uint64_t size);
 /* i_blocks in 512-byte units, attribute block included. */
 uint64_t inode_sectors(struct inode *inode);
 struct timespec inode_now(const struct inode *inode);
+static inline uint64_t inode_stamp_of(struct timespec t)
+{
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 /* Set the given times to now. */
 #define INODE_T_ATIME 1u
 #define INODE_T_MTIME 2u

@@ -106,7 +106,7 @@ uint64_t inode_sectors(struct inode *inode)
 void inode_set_size(struct inode *inode, uint64_t size)
 {
 	mutex_lock(&inode->attr_lock);
-	inode->d.size = size;
+	inode_set_dsize(inode, size);
 	atomic_store_explicit(&inode->file.size, size, memory_order_release);
 	mutex_unlock(&inode->attr_lock);
 }
@@ -120,6 +120,7 @@ void inode_touch(struct inode *inode, unsigned which)
 {
 	struct timespec now = inode_now(inode);
 	struct dtime t = { .sec = now.tv_sec, .nsec = (uint32_t)now.tv_nsec };
+	const unsigned both = INODE_T_MTIME | INODE_T_CTIME;
 
 	mutex_lock(&inode->attr_lock);
 	t = dinode_clamp_time(inode->it->geo, &inode->d, t);
@@ -129,6 +130,12 @@ void inode_touch(struct inode *inode, unsigned which)
 		inode->d.mtime = t;
 	if (which & INODE_T_CTIME)
 		inode->d.ctime = t;
+	if (which & both)
+		atomic_store(&inode->write_stamp,
+				(which & both) == both && t.sec == now.tv_sec
+						? inode_stamp_of(now)
+						: 0);
+	atomic_store(&inode->read_stamp, 0);
 	mutex_unlock(&inode->attr_lock);
 }
 

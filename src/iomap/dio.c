@@ -39,67 +39,37 @@
 #include "iomap/iomap.h"
 
 #define DIO_MAX_BLOCKS 4096u /* M1 */
-#define DIO_BIOS       4u
-#define DIO_IOVS       64
 #define DIO_BIO_BYTES  (UINT64_C(256) << 20)
 #define DIO_POLL_MS    5
 #define DIO_ZERO_BYTES 65536u /* the largest block */
 
 static _Alignas(4096) const uint8_t dio_zeroes[DIO_ZERO_BYTES];
 
-struct iomap_dio;
-
-/* One request to the device. */
-struct dio_bio {
-	struct bdev_io io;
-	struct iomap_dio *dio;
-	uint64_t bytes; /* in iov so far */
-	struct iovec *iov;
-	struct iovec own_iov[DIO_IOVS];
-};
-
-struct iomap_dio {
-	struct iomap_file *f;
-	bool write;
-	uint32_t flags; /* IOMAP_DIO_* as asked */
-	uint32_t seen;  /* IOMAP_DIO_UNWRITTEN ... */
-	bool can_fua;   /* DI5 so far */
-	uint64_t start;
-	uint64_t pos; /* mapped up to here */
-	uint64_t end;
-	uint64_t size; /* isize, sampled once (B43) */
-	uint64_t mapped_end;
-	struct iov_iter it;    /* at pos */
-	struct iov_iter tail;  /* a read's memory behind isize, */
-	uint32_t tail_len;     /* filled from the device */
-	int max_iov;           /* of a bio */
-	struct iovec *big_iov; /* for many small segments, or NULL */
-	unsigned nbio;         /* bios in use */
-	unsigned max_bio;
-	bool submitted; /* some have been */
-	_Atomic uint32_t inflight;
-	_Atomic int error;
-	struct dio_bio bio[DIO_BIOS];
-};
-
 /* ---- bios ---- */
+
+static void dio_put(struct iomap_dio *dio)
+{
+	/* Release: the request may be gone after data_done(). */
+	if (atomic_fetch_sub_explicit(&dio->inflight, 1,
+			    memory_order_acq_rel) == 1)
+		dio->data_done(dio);
+}
 
 static void dio_bio_done(struct bdev_io *io)
 {
-	struct dio_bio *bio = container_of(io, struct dio_bio, io);
+	struct iomap_bio *bio = container_of(io, struct iomap_bio, io);
 	struct iomap_dio *dio = bio->dio;
 	int none = 0;
 
 	if (io->result < 0)
 		atomic_compare_exchange_strong(&dio->error, &none, io->result);
-	/* Release: the request may be gone after this. */
-	atomic_fetch_sub_explicit(&dio->inflight, 1, memory_order_release);
+	dio_put(dio);
 }
 
 static void dio_submit(struct iomap_dio *dio)
 {
 	struct iomap_file *f = dio->f;
-	struct bdev_io *ios[DIO_BIOS];
+	struct bdev_io *ios[IOMAP_DIO_BIOS];
 	unsigned n = dio->nbio;
 
 	if (n == 0)
@@ -112,27 +82,29 @@ static void dio_submit(struct iomap_dio *dio)
 				? BDEV_F_FUA
 				: 0;
 		io->iov = dio->bio[i].iov;
+		io->fixed = io->iovcnt == 1 ? dio->fixed : 0;
 		io->tag = BDEV_TAG(BDEV_TAG_DATA, f->inum);
 		io->done = dio_bio_done;
 		ios[i] = io;
 	}
 	TRACE3(dio_submit, f->inum, dio->start, n);
-	atomic_store(&dio->inflight, n);
+	atomic_fetch_add_explicit(&dio->inflight, n, memory_order_relaxed);
 	dio->submitted = true;
 	dio->nbio = 0;
-	bdev_submit(f->dev, ios, n);
+	bdev_submit(dio->dev, ios, n);
 }
 
-static void dio_wait(struct iomap_dio *dio)
+/* Until the bios that start has submitted so far are done. */
+static void dio_wait_bios(struct iomap_dio *dio)
 {
-	while (atomic_load_explicit(&dio->inflight, memory_order_acquire) != 0)
-		(void)bdev_poll(dio->f->dev, 1, DIO_POLL_MS);
+	while (atomic_load_explicit(&dio->inflight, memory_order_acquire) != 1)
+		(void)bdev_poll(dio->dev, 1, DIO_POLL_MS);
 }
 
 /* The bio that goes on at @addr, or a new one. */
-static struct dio_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
+static struct iomap_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
 {
-	struct dio_bio *bio;
+	struct iomap_bio *bio;
 
 	if (dio->nbio > 0) {
 		bio = &dio->bio[dio->nbio - 1];
@@ -142,7 +114,7 @@ static struct dio_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
 	}
 	if (dio->nbio == dio->max_bio) {
 		dio_submit(dio);
-		dio_wait(dio);
+		dio_wait_bios(dio);
 	}
 	bio = &dio->bio[dio->nbio++];
 	bio->dio = dio;
@@ -156,7 +128,7 @@ static struct dio_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
 /* @len zero bytes to @addr (DI3). */
 static void dio_add_zero(struct iomap_dio *dio, uint64_t addr, uint32_t len)
 {
-	struct dio_bio *bio = dio_bio_get(dio, addr);
+	struct iomap_bio *bio = dio_bio_get(dio, addr);
 	union {
 		const uint8_t *in;
 		void *out;
@@ -178,7 +150,7 @@ static void dio_add_zero(struct iomap_dio *dio, uint64_t addr, uint32_t len)
 static void dio_add_data(struct iomap_dio *dio, uint64_t addr, uint64_t len)
 {
 	while (len > 0) {
-		struct dio_bio *bio = dio_bio_get(dio, addr);
+		struct iomap_bio *bio = dio_bio_get(dio, addr);
 		struct iovec *iov = bio->iov + bio->io.iovcnt;
 		size_t n = (size_t)min_u64(len, DIO_BIO_BYTES - bio->bytes);
 		size_t got;
@@ -225,7 +197,8 @@ static int dio_write_check(struct iomap_dio *dio, const struct iomap *map)
 		dio->seen |= IOMAP_DIO_NEW;
 	if (map->flags & IOMAP_F_DIRTY)
 		dio->seen |= IOMAP_DIO_DIRTY;
-	if (!is_plain || (map->flags & (IOMAP_F_DIRTY | IOMAP_F_BEYOND_EOF)))
+	if ((!is_plain || (map->flags & (IOMAP_F_DIRTY | IOMAP_F_BEYOND_EOF))) &&
+			!iomap_lacks(dio->f, IOMAP_LACKS_FUA_RULE))
 		dio->can_fua = false; /* DI5 */
 	return 0;
 }
@@ -241,6 +214,8 @@ static void dio_write_piece(
 
 	/* A mapping covers whole blocks, so only the request's ends are in the
 	 * middle of one. */
+	if (iomap_lacks(dio->f, IOMAP_LACKS_PADDING))
+		head = tail = 0;
 	if (head != 0 && is_fresh)
 		dio_add_zero(dio, map->addr - head, (uint32_t)head);
 	dio_add_data(dio, map->addr, len);
@@ -277,6 +252,22 @@ static int dio_read_piece(
 	return 0;
 }
 
+/* iomap_ask(), or what the caller knows already. */
+static int dio_ask(struct iomap_dio *dio, uint64_t len, uint32_t ask,
+		struct iomap *ret_map)
+{
+	uint64_t skip;
+
+	if (!dio->has_hint || !iomap_covers(&dio->hint, dio->pos))
+		return iomap_ask(dio->f, dio->pos, len, ask, ret_map);
+	skip = dio->pos - dio->hint.offset;
+	*ret_map = dio->hint;
+	ret_map->addr += skip;
+	ret_map->offset += skip;
+	ret_map->length = min_u64(ret_map->length - skip, len);
+	return 0;
+}
+
 /* Map and add the next piece. */
 static int dio_map_step(struct iomap_dio *dio)
 {
@@ -291,8 +282,10 @@ static int dio_map_step(struct iomap_dio *dio)
 		ask |= IOMAP_WRITE;
 	if (dio->flags & IOMAP_DIO_NOWAIT)
 		ask |= IOMAP_NOWAIT;
+	if (dio->flags & IOMAP_DIO_FUA)
+		ask |= IOMAP_DSYNC;
 	len = min_u64(dio->end - dio->pos, max - dio_block_off(dio, dio->pos));
-	ret = iomap_ask(f, dio->pos, len, ask, &map);
+	ret = dio_ask(dio, len, ask, &map);
 	if (ret < 0)
 		return ret;
 	len = map.length;
@@ -308,7 +301,7 @@ static int dio_map_step(struct iomap_dio *dio)
 		dio->mapped_end = round_up_u64(dio->pos, iomap_block_size(f));
 	}
 	len = ret == 0 ? len : 0;
-	if (f->ops->end != NULL) {
+	if (f->ops->end != NULL && !dio->has_hint) {
 		int err = iomap_release(f, len, ask, &map);
 
 		ret = ret < 0 ? ret : err;
@@ -335,6 +328,7 @@ static int dio_map(struct iomap_dio *dio)
 	}
 	if (ret == 0)
 		return 0;
+	dio->soft_error = ret;
 	/* Nothing has gone out yet: the caller can start over elsewhere. */
 	if (ret == -EAGAIN && !dio->submitted)
 		return ret;
@@ -346,14 +340,11 @@ static int dio_map(struct iomap_dio *dio)
 
 /* ---- start and complete ---- */
 
-/* Bring the cache and the device together in the range. -ENOTBLK: a page
- * cannot be dropped. */
-static int dio_sync_cache(struct iomap_dio *dio)
+int iomap_dio_sync_cache(struct iomap_file *f, uint64_t pos, uint64_t len,
+		bool write, bool nowait)
 {
-	struct iomap_file *f = dio->f;
-	uint64_t first = dio->start >> f->blkbits;
-	uint64_t last = (dio->end - 1) >> f->blkbits;
-	bool nowait = dio->flags & IOMAP_DIO_NOWAIT;
+	uint64_t first = pos >> f->blkbits;
+	uint64_t last = (pos + len - 1) >> f->blkbits;
 	int ret = 0;
 
 	if (atomic_load(&f->pages.npages) == 0)
@@ -361,11 +352,11 @@ static int dio_sync_cache(struct iomap_dio *dio)
 	if (pages_has_dirty(&f->pages, first, last)) {
 		if (nowait)
 			return -EAGAIN;
-		ret = iomap_writeback(f, dio->start, dio->end - 1);
+		ret = iomap_writeback(f, pos, pos + len - 1);
 		if (ret < 0)
 			return ret;
 	}
-	if (!dio->write)
+	if (!write)
 		return 0;
 	ret = pages_invalidate(&f->pages, first, last, nowait);
 	return ret == -EBUSY ? -ENOTBLK : ret;
@@ -377,10 +368,7 @@ static int dio_init_iov(struct iomap_dio *dio)
 	/* Both edges, and one that is joined to its neighbour at once. */
 	int need = dio->it.niov + 3;
 
-	dio->max_iov = DIO_IOVS;
-	dio->max_bio = DIO_BIOS;
-	dio->big_iov = NULL;
-	if (need <= DIO_IOVS)
+	if (need <= IOMAP_DIO_IOVS)
 		return 0;
 	dio->big_iov = malloc((size_t)need * sizeof(*dio->big_iov));
 	if (dio->big_iov == NULL)
@@ -391,31 +379,88 @@ static int dio_init_iov(struct iomap_dio *dio)
 }
 
 /* The field by field of it: the bios are big and need no zeroing. */
-static void dio_init(struct iomap_dio *dio, struct iomap_file *f, uint64_t pos,
+int iomap_dio_init(struct iomap_dio *dio, struct iomap_file *f, uint64_t pos,
 		const struct iov_iter *it, bool write, uint32_t flags)
 {
 	const struct bdev_geo *geo = &f->dev->geo;
+	uint64_t end;
 
+	/* A block smaller than a sector cannot be written alone. */
+	if (geo->sector > iomap_block_size(f) ||
+			((pos | it->count) & (geo->sector - 1)) != 0 ||
+			!check_add(pos, it->count, &end) || end > INT64_MAX)
+		return -EINVAL;
 	dio->f = f;
+	dio->dev = f->dev;
+	dio->data_done = NULL;
 	dio->write = write;
+	dio->has_hint = false;
 	dio->flags = flags;
+	dio->fixed = 0;
 	dio->seen = 0;
 	dio->start = pos;
 	dio->pos = pos;
-	dio->end = pos + it->count;
+	dio->end = end;
 	dio->size = atomic_load(&f->size);
 	if (!write)
-		dio->end = min_u64(dio->end, max_u64(dio->size, pos));
+		dio->end = min_u64(end, max_u64(dio->size, pos));
 	dio->mapped_end = 0;
+	dio->soft_error = 0;
 	dio->it = *it;
 	dio->tail_len = 0;
+	dio->max_iov = IOMAP_DIO_IOVS;
+	dio->max_bio = IOMAP_DIO_BIOS;
+	dio->big_iov = NULL;
 	dio->nbio = 0;
 	dio->submitted = false;
 	dio->can_fua = write && (flags & IOMAP_DIO_FUA) &&
 			(geo->fua || !geo->volatile_cache) &&
-			dio->end <= dio->size;
-	atomic_init(&dio->inflight, 0);
+			(end <= dio->size ||
+					iomap_lacks(f, IOMAP_LACKS_FUA_RULE));
+	atomic_init(&dio->inflight, 1);
 	atomic_init(&dio->error, 0);
+	return 0;
+}
+
+int iomap_dio_start(struct iomap_dio *dio)
+{
+	int none = 0;
+	int ret;
+
+	ret = iomap_dio_sync_cache(dio->f, dio->start, dio->end - dio->start,
+			dio->write, (dio->flags & IOMAP_DIO_NOWAIT) != 0);
+	if (ret == -ENOTBLK) {
+		dio->soft_error = ret;
+		dio_put(dio);
+		return 0;
+	}
+	if (ret == 0)
+		ret = dio_init_iov(dio);
+	if (ret < 0)
+		return ret;
+	ret = dio_map(dio);
+	if (ret == 0) {
+		iomap_at(dio->f, dio->start, "mapped");
+		dio_submit(dio);
+		iomap_at(dio->f, dio->start, "submitted");
+	} else if (!dio->submitted) {
+		/* What was added goes nowhere. */
+		free(dio->big_iov);
+		dio->big_iov = NULL;
+		return ret;
+	} else {
+		dio->nbio = 0;
+		atomic_compare_exchange_strong(&dio->error, &none, ret);
+	}
+	dio_put(dio);
+	return 0;
+}
+
+bool iomap_dio_poll(struct iomap_dio *dio)
+{
+	if (atomic_load_explicit(&dio->inflight, memory_order_acquire) != 0)
+		(void)bdev_poll(dio->dev, 1, DIO_POLL_MS);
+	return atomic_load_explicit(&dio->inflight, memory_order_acquire) == 0;
 }
 
 #if defined(__SANITIZE_THREAD__)
@@ -433,91 +478,80 @@ static bool dio_has_pages_now(struct iomap_file *f)
 }
 #endif
 
-/* The data is on the device or has failed: make it visible (E1 - E4). */
-static int dio_complete(struct iomap_dio *dio, const struct iomap_dio_ops *dops)
+/* A page that was filled before this point may be old. Its filler counted it
+ * before it looked at the device or the mapping. */
+static void dio_drop_pages(struct iomap_dio *dio)
 {
 	struct iomap_file *f = dio->f;
-	int err = atomic_load(&dio->error);
-	int ret;
 
-	if (dio->pos == dio->start) /* E8 */
-		return err;
-	if (!dio->write) {
-		if (dio->tail_len > 0)
-			iov_iter_zero(&dio->tail, dio->tail_len);
-		return err;
-	}
-	if (dops != NULL && dops->end_io != NULL) {
-		ret = dops->end_io(f, dio->start, dio->pos - dio->start, err,
-				dio->seen);
-		if (err == 0)
-			err = ret < 0 ? ret : 0;
-	}
-	/* A page that was filled before this point may be old. Its filler
-	 * counted it before it looked at the device or the mapping. */
 	if (dio_has_pages_now(f) &&
 			pages_invalidate(&f->pages, dio->start >> f->blkbits,
 					(dio->pos - 1) >> f->blkbits,
 					false) < 0)
 		atomic_fetch_add(&f->ninval_failed, 1); /* B7 */
-	return err;
 }
 
-/* From start to complete. Returns bytes or -errno. */
-static ssize_t dio_run(struct iomap_dio *dio, const struct iomap_dio_ops *dops)
+void iomap_dio_end(struct iomap_dio *dio)
 {
-	int ret;
-
-	ret = dio_sync_cache(dio);
-	if (ret < 0)
-		return ret == -ENOTBLK ? 0 : ret;
-	ret = dio_init_iov(dio);
-	if (ret < 0)
-		return ret;
-	ret = dio_map(dio);
-	if (ret == 0) {
-		dio_submit(dio);
-		dio_wait(dio);
-	} else {
-		/* What was added goes nowhere. */
-		int none = 0;
-
-		dio->nbio = 0;
-		atomic_compare_exchange_strong(&dio->error, &none, ret);
-	}
 	free(dio->big_iov);
-	ret = dio_complete(dio, dops);
-	return ret < 0 ? ret : (ssize_t)(dio->pos - dio->start);
+	dio->big_iov = NULL;
+	if (dio->pos == dio->start) /* E8 */
+		return;
+	if (!dio->write) {
+		if (dio->tail_len > 0)
+			iov_iter_zero(&dio->tail, dio->tail_len);
+		return;
+	}
+	iomap_at(dio->f, dio->start, "drop");
+	if (!iomap_lacks(dio->f, IOMAP_LACKS_DROP))
+		dio_drop_pages(dio);
+}
+
+/* ---- all of it, by one thread that waits ---- */
+
+/* Who waits looks at dio->inflight. */
+static void dio_ignore(struct iomap_dio *dio)
+{
+	(void)dio;
 }
 
 ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
 		bool write, const struct iomap_dio_ops *dops, uint32_t flags,
-		struct iomap_dio_result *ret)
+		struct iomap_dio_result *ret_res)
 {
-	uint32_t sector = f->dev->geo.sector;
 	struct iomap_dio dio;
-	uint64_t end;
 	ssize_t done;
+	int ret;
 
-	if (ret != NULL)
-		*ret = (struct iomap_dio_result){ 0 };
-	/* A block smaller than a sector cannot be written alone. */
-	if (sector > iomap_block_size(f) ||
-			((pos | it->count) & (sector - 1)) != 0 ||
-			!check_add(pos, it->count, &end) || end > INT64_MAX)
-		return -EINVAL;
-	dio_init(&dio, f, pos, it, write, flags);
-	if (dio.pos == dio.end)
-		return 0;
+	if (ret_res != NULL)
+		*ret_res = (struct iomap_dio_result){ 0 };
+	ret = iomap_dio_init(&dio, f, pos, it, write, flags);
+	if (ret < 0 || dio.pos == dio.end)
+		return ret;
+	dio.data_done = dio_ignore;
 
 	iomap_dio_begin(f);
-	done = dio_run(&dio, dops);
+	ret = iomap_dio_start(&dio);
+	if (ret == 0) {
+		while (!iomap_dio_poll(&dio))
+			;
+		ret = iomap_dio_error(&dio);
+	}
+	if (write && dops != NULL && dops->end_io != NULL &&
+			dio.pos > dio.start) {
+		int err = dops->end_io(f, pos, iomap_dio_bytes(&dio), ret,
+				dio.seen);
+
+		ret = ret < 0 ? ret : err;
+	}
+	iomap_dio_end(&dio);
 	iomap_dio_done(f);
 
-	if (ret != NULL) {
-		ret->mapped_end = dio.mapped_end;
-		ret->need_sync = write && (flags & IOMAP_DIO_FUA) &&
-				!(dio.can_fua && done > 0);
+	done = ret < 0 ? ret : (ssize_t)iomap_dio_bytes(&dio);
+	if (ret_res != NULL) {
+		ret_res->mapped_end = dio.mapped_end;
+		ret_res->need_sync = write && (flags & IOMAP_DIO_FUA) &&
+				!(done > 0 && iomap_dio_is_durable(&dio));
 	}
 	if (done > 0)
 		iov_iter_advance(it, (size_t)done);

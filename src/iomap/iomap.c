@@ -103,15 +103,33 @@ void iomap_dio_done(struct iomap_file *f)
 	mutex_unlock(&f->dio_lock);
 }
 
+/* Sleeps this long at a time when there is more than dio_count to wait for. */
+#define DRAIN_MS 1
+
+bool iomap_dio_busy(struct iomap_file *f)
+{
+	return atomic_load(&f->dio_count) != 0 ||
+			(f->ops->in_flight != NULL && f->ops->in_flight(f));
+}
+
 void iomap_dio_drain(struct iomap_file *f)
 {
-	if (atomic_load(&f->dio_count) == 0)
+	iomap_at(f, 0, "drain");
+	if (iomap_lacks(f, IOMAP_LACKS_DRAIN))
+		return;
+	if (!iomap_dio_busy(f))
 		return;
 	atomic_fetch_add(&f->dio_waiters, 1);
-	mutex_lock(&f->dio_lock);
-	while (atomic_load(&f->dio_count) != 0)
-		cond_wait(&f->dio_wait, &f->dio_lock);
-	mutex_unlock(&f->dio_lock);
+	while (iomap_dio_busy(f)) {
+		mutex_lock(&f->dio_lock);
+		if (atomic_load(&f->dio_count) != 0 &&
+				f->ops->in_flight == NULL)
+			cond_wait(&f->dio_wait, &f->dio_lock);
+		else
+			(void)cond_wait_ms(&f->dio_wait, &f->dio_lock,
+					DRAIN_MS);
+		mutex_unlock(&f->dio_lock);
+	}
 	atomic_fetch_sub(&f->dio_waiters, 1);
 }
 

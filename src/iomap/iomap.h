@@ -44,9 +44,9 @@
 #include "base/err.h"
 #include "base/iter.h"
 #include "base/lock.h"
+#include "bdev/bdev.h"
 #include "cache/page.h"
 
-struct bdev;
 struct iomap_file;
 
 enum iomap_type {
@@ -68,7 +68,8 @@ enum iomap_type {
 #define IOMAP_REPORT 0x04u /* look only: seek, fiemap */
 #define IOMAP_DIRECT 0x08u
 #define IOMAP_NOWAIT 0x10u /* -EAGAIN instead of waiting or allocating */
-#define IOMAP_DAX    0x20u /* of a DAX file: see dax.c, and end() */
+#define IOMAP_DSYNC  0x20u /* wants to know IOMAP_F_DIRTY */
+#define IOMAP_DAX    0x40u /* of a DAX file: see dax.c, and end() */
 
 /* A run of the file in one state. All in bytes. */
 struct iomap {
@@ -118,7 +119,34 @@ struct iomap_ops {
 	 * write-back leaves what lies beyond isize alone until the caller has
 	 * raised it, and one huge call is not bounded in memory. */
 	void (*raise_size)(struct iomap_file *f, uint64_t end);
+	/* Optional: is direct I/O of @f in flight that dio_count does not count?
+	 * Somebody waits for its end: does what can be done for that, also for
+	 * what is in flight by other ways, without sleeping. */
+	bool (*in_flight)(struct iomap_file *f);
 };
+
+/*
+ * For tests, in debug builds only. A gate is called at named points of a direct
+ * write, and may stop the thread there. What a file lacks is a rule of
+ * docs/dio.md that is switched off, to show that a test would notice.
+ */
+#define IOMAP_LACKS_CLAIMS     0x0001u /* I9: edges keep others away */
+#define IOMAP_LACKS_DRAIN      0x0002u /* I4: who removes blocks waits */
+#define IOMAP_LACKS_CURSOR     0x0004u /* W12: appends reserve their place */
+#define IOMAP_LACKS_MAX        0x0008u /* E3: sizes only grow */
+#define IOMAP_LACKS_ORDER      0x0010u /* E3: convert, then raise the size */
+#define IOMAP_LACKS_DROP       0x0020u /* E4: drop pages after end_io */
+#define IOMAP_LACKS_PADDING    0x0040u /* IO4: zeroes around the data */
+#define IOMAP_LACKS_TAIL       0x0080u /* W17: zeroes behind the old size */
+#define IOMAP_LACKS_DSIZE      0x0100u /* D-8: dsize is asked as well */
+#define IOMAP_LACKS_ERROR      0x0200u /* E1: failed data is not converted */
+#define IOMAP_LACKS_UNWRITTEN  0x0400u /* M2: fresh blocks read as zeroes */
+#define IOMAP_LACKS_SYNC_LAST  0x0800u /* E4: sizes, then sync */
+#define IOMAP_LACKS_FUA_RULE   0x1000u /* E6: FUA for overwrites only */
+#define IOMAP_LACKS_COUNT_LAST 0x2000u /* E4: sizes, then out of flight */
+#define IOMAP_LACKS_TRIM       0x4000u /* E5: surplus blocks are given back */
+
+typedef void (*iomap_gate_fn)(void *ctx, uint64_t pos, const char *at);
 
 /*
  * All that this floor sees of a file; embedded in the inode.
@@ -140,7 +168,32 @@ struct iomap_file {
 	_Atomic uint32_t ninval_failed; /* B7: dirty page under a write */
 	_Atomic uint64_t ra_next; /* readahead: where a sequential reader */
 	_Atomic uint32_t ra_win;  /* goes on, and the pages it got last */
+#ifndef NDEBUG
+	iomap_gate_fn gate; /* [const] while I/O is under way */
+	void *gate_ctx;
+	_Atomic uint32_t lacks; /* IOMAP_LACKS_* */
+#endif
 };
+
+#ifndef NDEBUG
+static inline void iomap_at(struct iomap_file *f, uint64_t pos, const char *at)
+{
+	if (f->gate != NULL)
+		f->gate(f->gate_ctx, pos, at);
+}
+static inline bool iomap_lacks(const struct iomap_file *f, uint32_t what)
+{
+	return (atomic_load(&f->lacks) & what) != 0;
+}
+#else
+static inline void iomap_at(struct iomap_file *f, uint64_t pos, const char *at)
+{
+}
+static inline bool iomap_lacks(const struct iomap_file *f, uint32_t what)
+{
+	return false;
+}
+#endif
 
 void iomap_file_init(struct iomap_file *f, const struct iomap_ops *ops,
 		struct bdev *dev, uint32_t blkbits, uint32_t inum,
@@ -187,12 +240,105 @@ struct iomap_dio_result {
 ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
 		bool write, const struct iomap_dio_ops *dops, uint32_t flags,
 		struct iomap_dio_result *ret);
+
+/*
+ * The same in steps, for requests that are many at a time:
+ *
+ *	iomap_dio_init(&dio, f, pos, &it, write, flags);
+ *	dio.dev = channel; dio.data_done = fn;		optional, needed
+ *	ret = iomap_dio_start(&dio);			with the iolock held
+ *	... fn(&dio): all is on the device, or has failed
+ *	err = iomap_dio_error(&dio); convert, raise sizes by iomap_dio_bytes()
+ *	iomap_dio_end(&dio);				pages that came in between
+ *	... out of flight
+ *
+ * The caller counts it in and out of flight. data_done() is called once, in
+ * start (by this thread) or by whoever polls the device; what it does last may
+ * let somebody free @dio. @it and the memory of its iovecs stay until the end.
+ */
+#define IOMAP_DIO_BIOS 4u
+#define IOMAP_DIO_IOVS 6
+
+struct iomap_dio;
+
+/* One request to the device. */
+struct iomap_bio {
+	struct bdev_io io;
+	struct iomap_dio *dio;
+	uint64_t bytes; /* in iov so far */
+	struct iovec *iov;
+	struct iovec own_iov[IOMAP_DIO_IOVS];
+};
+
+struct iomap_dio {
+	/* The caller's. */
+	struct iomap_file *f;
+	struct bdev *dev; /* the file's own, or a channel to it */
+	void (*data_done)(struct iomap_dio *dio);
+	bool write;
+	bool has_hint;     /* hint is an answer of begin() that still holds */
+	uint32_t flags;    /* IOMAP_DIO_* as asked */
+	uint32_t fixed;    /* bdev_io.fixed of one-piece memory */
+	struct iomap hint;
+	/* dio.c's. */
+	uint32_t seen; /* IOMAP_DIO_UNWRITTEN ... */
+	bool can_fua;  /* DI5 so far */
+	bool submitted; /* some bios have been */
+	uint64_t start;
+	uint64_t pos; /* mapped up to here */
+	uint64_t end;
+	uint64_t size; /* isize, sampled once (B43) */
+	uint64_t mapped_end;
+	int soft_error; /* why pos is not end, or 0 */
+	struct iov_iter it;    /* at pos */
+	struct iov_iter tail;  /* a read's memory behind isize, */
+	uint32_t tail_len;     /* filled from the device */
+	int max_iov;           /* of a bio */
+	struct iovec *big_iov; /* for many small segments, or NULL */
+	unsigned nbio;         /* bios in use */
+	unsigned max_bio;
+	_Atomic uint32_t inflight; /* bios, and one while start is at work */
+	_Atomic int error;
+	struct iomap_bio bio[IOMAP_DIO_BIOS];
+};
+
+/* -EINVAL: not whole sectors, or past the end of all positions. */
+int iomap_dio_init(struct iomap_dio *dio, struct iomap_file *f, uint64_t pos,
+		const struct iov_iter *it, bool write, uint32_t flags);
+/* 0: data_done() is called, or was; else nothing is in flight and never was.
+ * With 0 perhaps less than everything is on its way: iomap_dio_bytes(). */
+int iomap_dio_start(struct iomap_dio *dio) UEXT4_MUST_CHECK;
+/* Bring the cache and the device together in the range: dirty pages are written
+ * back, for a write all are dropped. -ENOTBLK: one cannot be. start does it by
+ * itself; who prepares blocks for holes does it before. */
+int iomap_dio_sync_cache(struct iomap_file *f, uint64_t pos, uint64_t len,
+		bool write, bool nowait);
+/* Has data_done() been called? Polls the device once, may sleep for some ms. */
+bool iomap_dio_poll(struct iomap_dio *dio);
+void iomap_dio_end(struct iomap_dio *dio);
+static inline uint64_t iomap_dio_bytes(const struct iomap_dio *dio)
+{
+	return dio->pos - dio->start;
+}
+/* After data_done(). */
+static inline int iomap_dio_error(const struct iomap_dio *dio)
+{
+	return atomic_load_explicit(&dio->error, memory_order_relaxed);
+}
+/* Has FUA made it durable (E6)? */
+static inline bool iomap_dio_is_durable(const struct iomap_dio *dio)
+{
+	return dio->can_fua && dio->pos > dio->start;
+}
+
 /* Count in and out of flight (iomap_dio_rw() does it by itself); drain: wait
  * for none in flight (caller holds the iolock exclusively, so that none can
  * start). */
 void iomap_dio_begin(struct iomap_file *f);
 void iomap_dio_done(struct iomap_file *f);
 void iomap_dio_drain(struct iomap_file *f);
+/* Is any in flight? Does what can be done for it, without sleeping. */
+bool iomap_dio_busy(struct iomap_file *f);
 
 /* ---- DAX: dax.c ---- */
 

@@ -220,9 +220,10 @@ out_path:
 }
 
 /* Give the part of [lblk, end) that lies in one extent the new state; *ret_next
- * is where that part ends. */
+ * is where that part ends. With @whole nothing is done, and *ret_next is @lblk,
+ * if that is not all of it. */
 static int ext_convert_one(struct handle *h, struct mapping *m, lblk_t lblk,
-		uint64_t end, bool to_unwritten, uint32_t aflags,
+		uint64_t end, bool to_unwritten, bool whole, uint32_t aflags,
 		uint64_t *ret_next)
 {
 	struct ext_recs recs = { .aflags = aflags };
@@ -237,6 +238,10 @@ static int ext_convert_one(struct handle *h, struct mapping *m, lblk_t lblk,
 	ret = ext_target_get(m, &path, lblk, &e, &a, &recs);
 	if (ret < 0)
 		goto out_path;
+	if (whole && ext_end(&e) < end) {
+		end = lblk;
+		goto out_next;
+	}
 	end = min_u64(end, ext_end(&e));
 	if (e.unwritten == to_unwritten)
 		goto out_next;
@@ -258,6 +263,13 @@ static int ext_convert_one(struct handle *h, struct mapping *m, lblk_t lblk,
 	if (a.has_right)
 		ext_recs_push(&recs, a.right);
 	ret = ext_replace(h, m, &path, &recs);
+	/* Neighbours that have become one may leave a tree that can be lower. */
+	if (ret == 0 && whole && recs.n < recs.n_old) {
+		ext_path_put(&path);
+		ext_shrink(h, m);
+		*ret_next = end;
+		return 0;
+	}
 out_next:
 	if (ret == 0)
 		*ret_next = end;
@@ -307,6 +319,11 @@ int ext_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len,
 	uint32_t n = 0;
 	int ret;
 
+	/* Most often it lies in one extent: then there is nothing to plan. */
+	ret = ext_convert_one(h, m, lblk, end, to_unwritten, true, aflags,
+			&next);
+	if (ret < 0 || next == end)
+		return ret;
 	ret = ext_count_other(m, lblk, end, to_unwritten, &n);
 	if (ret < 0 || n == 0)
 		return ret;
@@ -324,7 +341,7 @@ int ext_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len,
 			ret = ext_want_credits(h, m);
 		if (ret == 0)
 			ret = ext_convert_one(h, m, (lblk_t)next, end,
-					to_unwritten, aflags, &next);
+					to_unwritten, false, aflags, &next);
 	}
 	ext_shrink(h, m);
 	return ret;

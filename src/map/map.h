@@ -118,6 +118,10 @@ void map_remember(struct mapping *m, const struct map_run *run, uint64_t seq);
  0x8u /* node blocks (not data) were paid for by an
 			      * alloc_claim() of map_nodes_worst(): nodes_claimed
 			      * counts those taken, also when the call fails */
+#define MAP_F_LATE                                                             \
+ 0x10u /* the caller has the inode written later in the same
+			      * transaction (before it stops or restarts the
+			      * handle): not with each of many changes */
 /* As map_find(), but a hole is filled: the run returned is mapped and starts at
  * @lblk, 1..@max blocks. Credits: map_credits_alloc(). -ENOSPC. */
 int map_alloc(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t max,
@@ -136,6 +140,9 @@ int map_insert(struct handle *h, struct mapping *m, lblk_t lblk, pblk_t pblk,
  * block for a node) leaves everything as it was. -EAGAIN: a range over many
  * extents used up the credits half-way; handle_restart() and call again. */
 int map_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);
+/* The same with MAP_F_LATE, or 0. */
+int map_convert_flags(struct handle *h, struct mapping *m, lblk_t lblk,
+		uint32_t len, uint32_t flags);
 /* The reverse for zero range: written parts become unwritten (extents only). */
 int map_convert_unwritten(
 		struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A queue of asynchronous requests: what queue.c (the queue) and queue_ops.c
+ * (what a request does) share.
+ *
+ * A request goes through these hands:
+ *
+ *	free -> prepared	prep				[owner]
+ *	     -> under way	submit				[owner]
+ *	     -> data done	its device is polled		[any thread]
+ *	     -> over		dio_finish()			[any thread]
+ *	     -> rest, sync	what is left to do for it	[owner]
+ *	     -> ready		its event waits			[owner]
+ *	     -> free		the event is taken		[owner]
+ *
+ * What is done at once (buffered I/O, fallocate) goes from prepared to ready.
+ *
+ * Rules    (Q1) One thread at a time owns a queue; "any thread" is whoever waits
+ *               for the end of a request (fs_queues_help()).
+ *          (Q2) The last thing that another thread does to a queue is to count
+ *               nflight down, or users: then the owner may free it.
+ *          (Q3) References to files are dropped by the owner alone, with no lock
+ *               held: the last one may free an inode.
+ *          (Q4) A request shows what it holds and where it is in flight in a
+ *               slot of its queue, not in the inode: two queues at work on one
+ *               file share no cache line that either of them writes.
+ */
+#ifndef UEXT4_FS_QUEUE_H
+#define UEXT4_FS_QUEUE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+#include "fs/dio.h"
+#include "uext4/uext4.h"
+
+#define QUEUE_IOVS 4
+
+struct bdev;
+struct queue_file;
+
+struct queue_slot {
+	rwsem_slot lock;                /* the iolock that it holds shared */
+	_Atomic(struct inode *) flying; /* where it is in flight */
+};
+
+struct queue_req {
+	struct dio_req io;
+	struct uext4_queue *q;   /* [const] */
+	struct queue_slot *slot; /* [const] */
+	struct queue_req *next;  /* of the list that it is in */
+	struct queue_file *qf;
+	enum uext4_op op;
+	unsigned flags;
+	struct uext4_file *file;
+	uint64_t pos, len;
+	uint64_t user_data;
+	uint32_t buf_index;
+	bool is_direct; /* it went to the engine */
+	bool datasync;  /* what it waits for in the sync stage */
+	struct iovec *iov;
+	int niov;
+	struct iovec own_iov[QUEUE_IOVS];
+	int64_t result;
+};
+
+/* A file with requests of this queue. */
+struct queue_file {
+	struct uext4_file *file;
+	uint64_t id;       /* of the file: an address may be used again */
+	uint32_t nreqs;    /* the queue holds the file while it is not 0 */
+	struct dio_hint hint;
+};
+
+struct queue_list {
+	struct queue_req *first;
+	struct queue_req **tail;
+};
+
+struct uext4_queue {
+	LIST_ENTRY(uext4_queue) link; /* [fs->queues_lock] */
+	uint32_t users;       /* [fs->queues_lock] others at work on it */
+	struct uext4_fs *fs;  /* [owner] NULL: unmounted */
+	struct bdev *chan;    /* [const] while fs is set */
+	const char *backend;  /* [const] */
+	uint32_t depth;       /* [const] */
+	int efd;              /* [const] */
+	struct queue_req *reqs;   /* [const] depth of them */
+	struct queue_slot *slots; /* [const] */
+	/* [owner] */
+	struct queue_req *free;
+	struct queue_list prepared, to_sync, ready;
+	struct queue_file *files;
+	uint32_t files_mask;
+	uint32_t nbufs;
+	struct iovec *bufs;
+	unsigned nused; /* all that are not free */
+	/* any thread */
+	_Atomic(struct queue_req *) done; /* data done; latest first */
+	_Atomic(struct queue_req *) over; /* the same of what is over */
+	_Atomic uint32_t nflight; /* from start to over */
+	_Atomic bool sleeping;    /* the owner, in bdev_poll() */
+};
+
+static inline void queue_list_init(struct queue_list *l)
+{
+	l->first = NULL;
+	l->tail = &l->first;
+}
+
+static inline void queue_list_add(struct queue_list *l, struct queue_req *req)
+{
+	req->next = NULL;
+	*l->tail = req;
+	l->tail = &req->next;
+}
+
+static inline struct queue_req *queue_list_pop(struct queue_list *l)
+{
+	struct queue_req *req = l->first;
+
+	if (req == NULL)
+		return NULL;
+	l->first = req->next;
+	if (l->first == NULL)
+		l->tail = &l->first;
+	return req;
+}
+
+/* ---- queue_ops.c ---- */
+
+/* Start @req; it is on some list, or under way, afterwards. */
+void queue_start(struct uext4_queue *q, struct queue_req *req);
+/* @req is over: the rest through the cache, then on to sync or ready. */
+void queue_req_over(struct uext4_queue *q, struct queue_req *req);
+/* Make durable what is in to_sync, with one commit; then it is ready. */
+void queue_sync(struct uext4_queue *q);
+
+/* ---- queue.c ---- */
+
+/* iomap_dio.data_done and dio_req.ended of requests of a queue. */
+void queue_data_done(struct iomap_dio *dio);
+void queue_ended(struct dio_req *r);
+
+#endif /* UEXT4_FS_QUEUE_H */
