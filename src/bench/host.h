@@ -3,8 +3,8 @@
  * A target that is a directory of the host: files by io_uring, names by system
  * calls. The raw file and every mount are one.
  *
- * The ring is set up with IORING_SETUP_COOP_TASKRUN and
- * IORING_SETUP_TASKRUN_FLAG, its file is registered, and one system call starts
+ * The ring is set up with IORING_SETUP_SINGLE_ISSUER and
+ * IORING_SETUP_DEFER_TASKRUN, its file is registered, and one system call starts
  * what is prepared and waits.
  */
 #ifndef UEXT4_BENCH_HOST_H

@@ -25,7 +25,7 @@
 #include <assert.h>
 
 #include "base/log.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "journal/journal.h"
@@ -38,7 +38,7 @@ struct dio_batch {
 	struct dio_req *req[BATCH_MAX]; /* by position */
 	unsigned n;
 	struct handle *h;
-	uint32_t credits; /* of one step */
+	uint32_t credits;  /* of one step */
 	bool credits_all;  /* the handle has them for every step */
 	uint64_t done_end; /* all before it that is asked for is written */
 };
@@ -100,8 +100,8 @@ static int batch_go_on(struct dio_batch *b)
 }
 
 /* Make the first of the blocks from @at on written; *ret_n of them are. */
-static int batch_step(struct dio_batch *b, uint64_t at, uint32_t n,
-		uint32_t *ret_n)
+static int batch_step(
+		struct dio_batch *b, uint64_t at, uint32_t n, uint32_t *ret_n)
 {
 	struct inode *inode = b->inode;
 	struct map_run run;
@@ -118,8 +118,8 @@ static int batch_step(struct dio_batch *b, uint64_t at, uint32_t n,
 		return ret;
 	if (run.type == MAP_HOLE)
 		return dio_rsv_enter(b->h, inode, (lblk_t)at, run.len, ret_n);
-	ret = map_convert_flags(b->h, &inode->map, (lblk_t)at, run.len,
-			MAP_F_LATE);
+	ret = map_convert_flags(
+			b->h, &inode->map, (lblk_t)at, run.len, MAP_F_LATE);
 	if (ret == -EAGAIN) { /* over many extents: what is left of it again */
 		*ret_n = 0;
 		ret = 0;
@@ -128,8 +128,8 @@ static int batch_step(struct dio_batch *b, uint64_t at, uint32_t n,
 }
 
 /* Blocks [@at, @end), which hold data up to byte @bytes. */
-static int batch_write(struct dio_batch *b, uint64_t at, uint64_t end,
-		uint64_t bytes)
+static int batch_write(
+		struct dio_batch *b, uint64_t at, uint64_t end, uint64_t bytes)
 {
 	uint32_t n = 0;
 	int ret;
@@ -139,10 +139,7 @@ static int batch_write(struct dio_batch *b, uint64_t at, uint64_t end,
 		if (ret < 0)
 			return ret;
 		b->done_end = max_u64(b->done_end,
-				min_u64(bytes,
-						(at + n)
-								<< b->inode->file
-										   .blkbits));
+				min_u64(bytes, (at + n) << b->inode->file.blkbits));
 	}
 	return 0;
 }
@@ -340,6 +337,20 @@ static void dio_finish_inode(struct inode *inode, struct dio_req *reqs)
 	while (reqs != NULL) {
 		dio_finish_now(inode, reqs);
 		reqs = more ? dio_prefix_more(inode) : NULL;
+	}
+}
+
+void dio_prefix_left(struct inode *inode)
+{
+	struct dio_req *reqs;
+	bool more;
+
+	if (!fs_sizes_by_prefix(inode_fs(inode)))
+		return;
+	reqs = dio_prefix_first(inode, NULL, &more);
+	while (reqs != NULL) {
+		dio_finish_now(inode, reqs);
+		reqs = dio_prefix_more(inode);
 	}
 }
 

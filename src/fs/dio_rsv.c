@@ -27,7 +27,7 @@
 
 #include "alloc/alloc.h"
 #include "base/log.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 #include "fs/reserve.h"
 #include "journal/txn.h"
@@ -115,8 +115,7 @@ static int rsv_make_locked(struct inode *inode, lblk_t lblk, uint32_t n,
 		const struct dio_rsv *before, struct dio_rsv **ret_v)
 {
 	struct inode_dio *id = inode->dio;
-	bool grows = (uint64_t)lblk << inode->file.blkbits >=
-			inode_size(inode);
+	bool grows = (uint64_t)lblk << inode->file.blkbits >= inode_size(inode);
 	pblk_t goal = 0;
 	struct map_run run;
 	struct dio_rsv *v;
@@ -157,8 +156,8 @@ out_free:
 
 /* ---- use ---- */
 
-static int use_add_locked(struct dio_req *r, struct dio_rsv *v, lblk_t lblk,
-		uint32_t n)
+static int use_add_locked(
+		struct dio_req *r, struct dio_rsv *v, lblk_t lblk, uint32_t n)
 {
 	struct dio_use *u = &r->use;
 
@@ -269,8 +268,9 @@ bool dio_rsv_find(struct inode *inode, lblk_t lblk, struct map_run *ret_run)
 	struct dio_rsv *v;
 	bool found;
 
-	if (id == NULL || atomic_load_explicit(&id->nrsvs,
-					   memory_order_relaxed) == 0)
+	if (id == NULL ||
+			atomic_load_explicit(
+					&id->nrsvs, memory_order_relaxed) == 0)
 		return false;
 	mutex_lock(&id->lock);
 	v = rsv_at_locked(id, lblk, NULL);
@@ -435,11 +435,13 @@ uint32_t dio_rsv_credits(struct inode *inode)
 
 /* ---- giving back ---- */
 
-/* Of a reservation that was entered in part: what is still a hole. */
-static void rsv_release_holes(struct inode *inode, const struct dio_rsv *v)
+/* Of a reservation that was entered in part: what is still a hole, or has got
+ * another block by write-back. */
+static void rsv_release_rest(struct inode *inode, const struct dio_rsv *v)
 {
 	struct map_run run;
 	uint64_t at;
+	pblk_t pblk;
 
 	for (at = v->lblk; at < rsv_end(v); at += run.len) {
 		if (map_find(&inode->map, (lblk_t)at,
@@ -451,11 +453,10 @@ static void rsv_release_holes(struct inode *inode, const struct dio_rsv *v)
 					inode->inum);
 			return;
 		}
-		if (run.type == MAP_HOLE)
+		pblk = v->pblk + (at - v->lblk);
+		if (run.type == MAP_HOLE || run.pblk != pblk)
 			alloc_rsv_release(inode->it->alloc,
-					(struct alloc_run){
-							v->pblk + (at - v->lblk),
-							run.len });
+					(struct alloc_run){ pblk, run.len });
 	}
 }
 
@@ -471,7 +472,7 @@ static void rsv_drop_locked(struct inode *inode, struct dio_rsv *v)
 		alloc_rsv_release(inode->it->alloc,
 				(struct alloc_run){ v->pblk, v->len });
 	else if (v->entered < v->len)
-		rsv_release_holes(inode, v);
+		rsv_release_rest(inode, v);
 	reserve_settle(inode, v->len);
 	free(v);
 }

@@ -25,7 +25,7 @@
 #include "alloc/alloc.h"
 #include "bdev/bdev.h"
 #include "disk/geo.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "journal/journal.h"
@@ -175,8 +175,9 @@ bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end)
 
 	return h != NULL && h->run.type == MAP_WRITTEN && at >= h->run.lblk &&
 			end - h->run.lblk <= h->run.len &&
-			h->seq == atomic_load_explicit(&r->inode->map.seq,
-						  memory_order_acquire);
+			h->seq ==
+			atomic_load_explicit(&r->inode->map.seq,
+					memory_order_acquire);
 }
 
 /* The state of all blocks of the range; with r->dio.has_hint one run of written
@@ -314,6 +315,7 @@ static void req_undo(struct dio_req *r)
 	dio_rsv_put(r);
 	dio_claim_put(r);
 	dio_pending_del(r);
+	dio_prefix_left(r->inode);
 	r->placed = false;
 }
 
@@ -327,12 +329,13 @@ static void req_hint_reserved(struct dio_req *r)
 	if (u->lblk > r->pos >> bits ||
 			((uint64_t)u->lblk + u->len) << bits < end)
 		return;
-	dio_give_hint(r, &(struct map_run){
-					 .lblk = u->lblk,
-					 .len = u->len,
-					 .pblk = u->pblk,
-					 .type = MAP_WRITTEN,
-			 });
+	dio_give_hint(r,
+			&(struct map_run){
+					.lblk = u->lblk,
+					.len = u->len,
+					.pblk = u->pblk,
+					.type = MAP_WRITTEN,
+			});
 	r->dio.hint.flags = IOMAP_F_NEW;
 }
 
@@ -365,10 +368,9 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 		if (!iomap_dio_busy(&inode->file))
 			inode_trim_eof(inode);
 	}
-	if (r->extends && !plan->wait)
-		ret = dio_pending_add(r);
-	if (ret == 0 && plan->claim)
+	if (plan->claim)
 		ret = req_claim(r);
+	iomap_at(&inode->file, r->pos, "claimed");
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
 		ret = req_reserve(r);
@@ -380,7 +382,7 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 /* The serial protocol: with the lock, to the end. */
 static int req_run_locked(struct dio_req *r)
 {
-	void (*ended)(struct dio_req *r) = r->ended;
+	void (*ended)(struct dio_req * r) = r->ended;
 
 	r->ended = NULL;
 	(void)dio_req_wait(r);
@@ -393,15 +395,15 @@ static int req_run_locked(struct dio_req *r)
 static int req_go(struct dio_req *r, const struct dio_plan *plan)
 {
 	struct inode *inode = r->inode;
-	void (*data_done)(struct iomap_dio *dio) = r->dio.data_done;
+	void (*data_done)(struct iomap_dio * dio) = r->dio.data_done;
 	struct bdev *dev = r->dio.dev;
 	bool has_hint = r->dio.has_hint;
 	uint32_t flags = req_engine_flags(r);
 	int ret;
 
 	/* isize is sampled with the claims held: what the padding starts from. */
-	ret = iomap_dio_init(&r->dio, &inode->file, r->pos, &r->it, true,
-			flags);
+	ret = iomap_dio_init(
+			&r->dio, &inode->file, r->pos, &r->it, true, flags);
 	if (ret < 0)
 		return ret;
 	r->dio.dev = dev;

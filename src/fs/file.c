@@ -354,8 +354,8 @@ uint32_t uext4_dio_align(struct uext4_file *file)
 
 /* ---- data ---- */
 
-int file_check_io(struct uext4_file *file, const struct iovec *iov,
-		int iovcnt, uint64_t pos, bool write)
+int file_check_io(struct uext4_file *file, const struct iovec *iov, int iovcnt,
+		uint64_t pos, bool write)
 {
 	size_t total = 0;
 	int i;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads: by DAX or direct (iolock shared while they are done, or started, so that
- * nothing is freed under them) or through the page cache (no iolock: the cache's
- * own locks).
+ * Reads: by DAX or direct (iolock shared while they are started, so that
+ * nothing is freed under them) or through the page cache (no iolock: the
+ * cache's own locks).
  *
  * Access times follow relatime: updated when older than mtime or ctime, or than
  * a day.
  */
 #include "bdev/bdev.h"
 #include "fs/attr.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 

@@ -295,6 +295,11 @@ static int write_sync(struct uext4_file *file, unsigned rwf, bool synced)
 			: 0;
 }
 
+bool file_writes_directly(const struct uext4_file *file)
+{
+	return (file->flags & UEXT4_O_DIRECT) && !file->inode->file.dax;
+}
+
 ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
 		struct iov_iter *it, unsigned rwf)
 {
@@ -308,7 +313,7 @@ ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
 	inode_spend_as(file->inode, file->is_super);
 	if (file->inode->file.dax) /* W2 */
 		done = dax_write_iter(file, pos, it, rwf);
-	else if (file->flags & UEXT4_O_DIRECT)
+	else if (file_writes_directly(file))
 		done = dio_write_iter(file, pos, it, rwf, &synced);
 	else
 		done = buffered_write_iter(file, pos, it, rwf);

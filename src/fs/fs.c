@@ -12,7 +12,7 @@
 #include "base/le.h"
 #include "bdev/bdev.h"
 #include "cache/buf.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/overlay.h"
 #include "inode/orphan.h"
 #include "journal/txn.h"

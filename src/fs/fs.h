@@ -81,7 +81,7 @@ struct uext4_fs {
 	bool was_valid; /* [const] clean bit at mount */
 	bool owns_dev;  /* [const] */
 
-	struct mutex queues_lock; /* rank LEAF */
+	struct mutex queues_lock;                 /* rank LEAF */
 	LIST_HEAD(fs_queues, uext4_queue) queues; /* [queues_lock] */
 	_Atomic uint32_t nqueues;
 

@@ -51,15 +51,6 @@ static void rw_at_once(struct uext4_queue *q, struct queue_req *req)
 							   &it, req->flags));
 }
 
-/* W2: a DAX file is done with at once. */
-static bool op_is_direct(const struct queue_req *req)
-{
-	if (!op_is_write(req))
-		return file_reads_directly(req->file);
-	return (req->file->flags & UEXT4_O_DIRECT) &&
-			!req->file->inode->file.dax;
-}
-
 static int rw_start_engine(struct uext4_queue *q, struct queue_req *req)
 {
 	struct dio_req *r = &req->io;
@@ -91,11 +82,13 @@ static void rw_start_direct(struct uext4_queue *q, struct queue_req *req)
 
 	if (op_is_write(req))
 		inode_spend_as(req->file->inode, req->file->is_super);
-	else if (!nowait && !(req->file->flags & UEXT4_O_NOATIME))
-		inode_accessed(req->file->inode);
 	ret = rw_start_engine(q, req);
 	if (ret == -ENOSPC && !nowait && write_make_room(q->fs) == 0)
 		ret = rw_start_engine(q, req);
+	/* A read that is refused is no access. */
+	if (ret >= 0 && !op_is_write(req) && !nowait &&
+			!(req->file->flags & UEXT4_O_NOATIME))
+		inode_accessed(req->file->inode);
 	if (ret == DIO_BUFFERED)
 		rw_at_once(q, req);
 	else if (ret < 0)
@@ -114,7 +107,8 @@ static void rw_start(struct uext4_queue *q, struct queue_req *req)
 		ret = write ? fs_may_write(q->fs) : fs_may_read(q->fs);
 	if (ret < 0)
 		req_ready(q, req, ret);
-	else if (op_is_direct(req))
+	else if (write ? file_writes_directly(req->file)
+		       : file_reads_directly(req->file))
 		rw_start_direct(q, req);
 	else
 		rw_at_once(q, req);

@@ -111,8 +111,8 @@ static void reserve_put_nodes(struct inode *inode, int64_t held)
 	mutex_unlock(&inode->attr_lock);
 }
 
-int reserve_insert(
-		struct handle *h, struct inode *inode, const struct map_run *run)
+int reserve_insert(struct handle *h, struct inode *inode,
+		const struct map_run *run)
 {
 	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
 	int64_t held = reserve_hold_nodes(inode, run->len);

@@ -88,8 +88,9 @@ ssize_t buffered_write_at(
 		struct uext4_file *file, uint64_t pos, struct iov_iter *it);
 ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
 		struct iov_iter *it, unsigned rwf);
-/* Does a read of @file go to the device, past the cache? */
+/* Does a read, a write of @file go to the device, past the cache? */
 bool file_reads_directly(const struct uext4_file *file);
+bool file_writes_directly(const struct uext4_file *file);
 
 /* Does the call choose its position itself (W12)? */
 bool write_is_append(const struct uext4_file *file, unsigned rwf);

@@ -50,8 +50,8 @@ static _Alignas(4096) const uint8_t dio_zeroes[DIO_ZERO_BYTES];
 static void dio_put(struct iomap_dio *dio)
 {
 	/* Release: the request may be gone after data_done(). */
-	if (atomic_fetch_sub_explicit(&dio->inflight, 1,
-			    memory_order_acq_rel) == 1)
+	if (atomic_fetch_sub_explicit(
+			    &dio->inflight, 1, memory_order_acq_rel) == 1)
 		dio->data_done(dio);
 }
 
@@ -539,8 +539,8 @@ ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
 	}
 	if (write && dops != NULL && dops->end_io != NULL &&
 			dio.pos > dio.start) {
-		int err = dops->end_io(f, pos, iomap_dio_bytes(&dio), ret,
-				dio.seen);
+		int err = dops->end_io(
+				f, pos, iomap_dio_bytes(&dio), ret, dio.seen);
 
 		ret = ret < 0 ? ret : err;
 	}

@@ -276,20 +276,20 @@ struct iomap_dio {
 	struct bdev *dev; /* the file's own, or a channel to it */
 	void (*data_done)(struct iomap_dio *dio);
 	bool write;
-	bool has_hint;     /* hint is an answer of begin() that still holds */
-	uint32_t flags;    /* IOMAP_DIO_* as asked */
-	uint32_t fixed;    /* bdev_io.fixed of one-piece memory */
+	bool has_hint;  /* hint is an answer of begin() that still holds */
+	uint32_t flags; /* IOMAP_DIO_* as asked */
+	uint32_t fixed; /* bdev_io.fixed of one-piece memory */
 	struct iomap hint;
 	/* dio.c's. */
-	uint32_t seen; /* IOMAP_DIO_UNWRITTEN ... */
-	bool can_fua;  /* DI5 so far */
+	uint32_t seen;  /* IOMAP_DIO_UNWRITTEN ... */
+	bool can_fua;   /* DI5 so far */
 	bool submitted; /* some bios have been */
 	uint64_t start;
 	uint64_t pos; /* mapped up to here */
 	uint64_t end;
 	uint64_t size; /* isize, sampled once (B43) */
 	uint64_t mapped_end;
-	int soft_error; /* why pos is not end, or 0 */
+	int soft_error;        /* why pos is not end, or 0 */
 	struct iov_iter it;    /* at pos */
 	struct iov_iter tail;  /* a read's memory behind isize, */
 	uint32_t tail_len;     /* filled from the device */

@@ -320,8 +320,8 @@ int ext_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len,
 	int ret;
 
 	/* Most often it lies in one extent: then there is nothing to plan. */
-	ret = ext_convert_one(h, m, lblk, end, to_unwritten, true, aflags,
-			&next);
+	ret = ext_convert_one(
+			h, m, lblk, end, to_unwritten, true, aflags, &next);
 	if (ret < 0 || next == end)
 		return ret;
 	ret = ext_count_other(m, lblk, end, to_unwritten, &n);

@@ -4,7 +4,12 @@
  */
 #include "bug.h"
 
+#include <stdlib.h>
+
+#include "alloc/grp.h"
+#include "base/bits.h"
 #include "bdev/bdev.h"
+#include "cache/buf.h"
 #include "fs/fs.h"
 
 static void bug_log(void *ctx, enum uext4_log_level level, const char *msg)
@@ -25,9 +30,16 @@ static struct timespec bug_now(void *ctx)
 
 void bug_image(struct bug *b, const char *profile, const char *size)
 {
+	bug_image_of(b, env_profile_find(profile), size);
+}
+
+void bug_image_of(struct bug *b, const struct env_profile *profile,
+		const char *size)
+{
 	memset(b, 0, sizeof(*b));
-	env_image(&b->e, env_profile_find(profile), size);
+	env_image(&b->e, profile, size);
 	b->now.tv_sec = 1700000000;
+	b->emu.flags = BDEV_EMU_F_MAP;
 	b->opts = (struct uext4_mount_opts){
 		.size = sizeof(b->opts),
 		.flags = UEXT4_MNT_NOTHREAD,
@@ -40,14 +52,13 @@ void bug_image(struct bug *b, const char *profile, const char *size)
 
 int bug_try_mount(struct bug *b)
 {
-	const struct bdev_emu_opts emu = { .flags = BDEV_EMU_F_MAP };
 	struct emu_img *img;
 	int ret;
 
 	b->e.log[0] = '\0';
 	if (!b->dev) {
 		assert_int_equal(emu_img_load(b->e.img, &img), 0);
-		assert_int_equal(bdev_emu_open(img, &emu, &b->dev), 0);
+		assert_int_equal(bdev_emu_open(img, &b->emu, &b->dev), 0);
 		emu_img_free(img);
 	}
 	ret = fs_mount(b->dev, false, &b->opts, &b->e.fs);
@@ -68,6 +79,59 @@ void bug_open(struct bug *b, const char *profile, const char *size)
 {
 	bug_image(b, profile, size);
 	bug_mount(b);
+}
+
+void bug_open_dio(struct bug *b, const char *profile, const char *size,
+		enum uext4_dio_alloc alloc, enum uext4_dio_extend extend,
+		enum uext4_dio_size dio_size)
+{
+	bug_image(b, profile, size);
+	b->opts.dio_alloc = alloc;
+	b->opts.dio_extend = extend;
+	b->opts.dio_size = dio_size;
+	bug_mount(b);
+}
+
+/* ---- free blocks ---- */
+
+void bug_poison(struct bug *b)
+{
+	struct alloc *a = b->e.fs->it.alloc;
+	const struct geo *geo = b->e.fs->it.geo;
+	uint8_t *junk = env_alloc(b->e.bs, BUG_POISON);
+
+	for (grp_t no = 0; no < geo->groups; no++) {
+		uint64_t first = geo_grp_first_block(geo, no);
+		struct grp *grp;
+
+		assert_int_equal(grp_get(a, no, &grp), 0);
+		assert_int_equal(grp_lock_blocks(a, grp), 0);
+		for (uint32_t bit = 0; bit < grp->nbits; bit++)
+			if (!bits_test(grp->bbuf->data, bit))
+				assert_int_equal(
+						bdev_write(b->dev,
+								(first + bit) * b->e.bs,
+								junk, b->e.bs,
+								0, 0),
+						0);
+		grp_unlock(grp);
+	}
+	free(junk);
+}
+
+bool bug_is_used(struct bug *b, uint64_t pblk)
+{
+	struct alloc *a = b->e.fs->it.alloc;
+	const struct geo *geo = b->e.fs->it.geo;
+	grp_t no = geo_grp_of_block(geo, pblk);
+	struct grp *grp;
+	bool used;
+
+	assert_int_equal(grp_get(a, no, &grp), 0);
+	assert_int_equal(grp_lock_blocks(a, grp), 0);
+	used = bits_test(grp->bbuf->data, geo_index_of_block(geo, pblk));
+	grp_unlock(grp);
+	return used;
 }
 
 /* The device goes away; its contents, or the durable part, into the file. */

@@ -20,6 +20,7 @@ struct bug {
 	struct env e;
 	struct bdev *dev;
 	struct uext4_mount_opts opts;
+	struct bdev_emu_opts emu; /* of the device, from the next mount on */
 	struct timespec now;
 };
 
@@ -28,6 +29,20 @@ void bug_image(struct bug *b, const char *profile, const char *size);
 void bug_mount(struct bug *b);
 int bug_try_mount(struct bug *b);
 void bug_open(struct bug *b, const char *profile, const char *size);
+/* The first step with a profile of the test's own. */
+void bug_image_of(struct bug *b, const struct env_profile *profile,
+		const char *size);
+/* bug_open() with a choice of how direct writes go; DEFAULT: as the mount. */
+void bug_open_dio(struct bug *b, const char *profile, const char *size,
+		enum uext4_dio_alloc alloc, enum uext4_dio_extend extend,
+		enum uext4_dio_size dio_size);
+/* Fill every block that is free now with BUG_POISON, so that what was not
+ * written shows. */
+#define BUG_POISON 0xa5
+void bug_poison(struct bug *b);
+/* Is @pblk in use as the bitmap of the running transaction has it? What is only
+ * reserved is not. */
+bool bug_is_used(struct bug *b, uint64_t pblk);
 /* Unmount; what the device holds goes back into the file b->e.img. */
 int bug_unmount(struct bug *b);
 /* Power fails now; the file holds what was durable. */
