@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 .PHONY: all deps demo test test-long bench clean install format
 
 all: deps
-	@tools/build.sh $(RELEASE) --buildtype=release -Dwerror=false \
+	@tools/build.sh $(RELEASE) --buildtype=release -Db_lto=true -Dwerror=false \
 		--prefix=$(PREFIX) -Dtests=false
 
 deps:

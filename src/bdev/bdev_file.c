@@ -89,11 +89,15 @@ static int file_sync(struct bdev_file *f)
 static ssize_t file_call(struct bdev_file *f, enum bdev_op op, uint64_t pos,
 		const struct iovec *iov, int n, uint32_t flags)
 {
-	if (op == BDEV_READ)
-		return preadv(f->fd, iov, n, (off_t)pos);
 	if (flags & BDEV_F_FUA)
 		return pwritev2(f->fd, iov, n, (off_t)pos, RWF_DSYNC);
-	return pwritev(f->fd, iov, n, (off_t)pos);
+	if (n == 1) /* nothing for the kernel to copy in first */
+		return op == BDEV_READ ? pread(f->fd, iov->iov_base,
+						 iov->iov_len, (off_t)pos)
+				       : pwrite(f->fd, iov->iov_base,
+						 iov->iov_len, (off_t)pos);
+	return op == BDEV_READ ? preadv(f->fd, iov, n, (off_t)pos)
+			       : pwritev(f->fd, iov, n, (off_t)pos);
 }
 
 /* All that @it has left, at the file position @pos. */

@@ -108,10 +108,15 @@ void inode_dio_free(struct inode_dio *id);
 
 /* ---- a request ---- */
 
-/* The run of a file that was last found, and map.seq at that time. */
+/* Runs of written blocks of a file that were last found, and map.seq then: a
+ * random overwrite of a file in a few pieces need not ask the map, whose lock
+ * others share. */
+#define DIO_HINT_RUNS 8u
 struct dio_hint {
-	struct map_run run;
 	uint64_t seq;
+	unsigned n;    /* so many are there */
+	unsigned next; /* to be replaced */
+	struct map_run run[DIO_HINT_RUNS];
 };
 
 enum dio_outcome {
@@ -180,9 +185,12 @@ void dio_no_callback(struct iomap_dio *dio);
 /* The iolock, in the mode that @r says, or by its slot. */
 int dio_req_lock(struct dio_req *r) UEXT4_MUST_CHECK;
 void dio_req_unlock(struct dio_req *r);
-/* Does what was found for an earlier request (r->hint) hold for blocks
- * [@at, @end)? The iolock is held. */
-bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end);
+/* The run that was found for an earlier request (r->hint) and holds blocks
+ * [@at, @end), or NULL. The iolock is held. */
+const struct map_run *dio_use_hint(
+		const struct dio_req *r, uint64_t at, uint64_t end);
+/* @run, found while map.seq was @seq, may serve later requests. */
+void dio_note_hint(struct dio_req *r, const struct map_run *run, uint64_t seq);
 /* Tell the engine that @run of written blocks holds all of @r. */
 void dio_give_hint(struct dio_req *r, const struct map_run *run);
 /* Into and out of flight. */

@@ -170,18 +170,39 @@ void dio_give_hint(struct dio_req *r, const struct map_run *run)
 	r->dio.has_hint = true;
 }
 
-/* Does what was found for an earlier request hold for blocks [@at, @end)? While
- * the iolock is held, in any mode, written blocks stay what they are. */
-bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end)
+/* While the iolock is held, in any mode, written blocks stay what they are. */
+const struct map_run *dio_use_hint(
+		const struct dio_req *r, uint64_t at, uint64_t end)
 {
 	const struct dio_hint *h = r->hint;
 
-	return h != NULL && h->run.type == MAP_WRITTEN && at >= h->run.lblk &&
-			end - h->run.lblk <= h->run.len &&
-			(h->seq == atomic_load_explicit(&r->inode->map.seq,
-						   memory_order_acquire) ||
-					iomap_lacks(&r->inode->file,
-							IOMAP_LACKS_SEQ));
+	if (h == NULL ||
+			(h->seq != atomic_load_explicit(&r->inode->map.seq,
+						   memory_order_acquire) &&
+					!iomap_lacks(&r->inode->file,
+							IOMAP_LACKS_SEQ)))
+		return NULL;
+	for (unsigned i = 0; i < h->n; i++) {
+		const struct map_run *run = &h->run[i];
+
+		if (at >= run->lblk && end - run->lblk <= run->len)
+			return run;
+	}
+	return NULL;
+}
+
+void dio_note_hint(struct dio_req *r, const struct map_run *run, uint64_t seq)
+{
+	struct dio_hint *h = r->hint;
+
+	if (h == NULL || run->type != MAP_WRITTEN)
+		return;
+	if (h->seq != seq)
+		h->n = h->next = 0;
+	h->seq = seq;
+	h->run[h->next] = *run;
+	h->next = (h->next + 1) % DIO_HINT_RUNS;
+	h->n = max_of(h->n, h->next != 0 ? h->next : DIO_HINT_RUNS);
 }
 
 /* The state of all blocks of the range; with r->dio.has_hint one run of written
@@ -197,12 +218,14 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 	bool written = false;
 	bool unwritten = false;
 	bool hole = false;
+	const struct map_run *known;
 	struct map_run run;
 	uint64_t seq;
 	int ret;
 
-	if (dio_use_hint(r, begin, end)) {
-		*first = r->hint->run;
+	known = dio_use_hint(r, begin, end);
+	if (known != NULL) {
+		*first = *known;
 		*ret_range = DIO_RANGE_WRITTEN;
 		r->unwritten = false;
 		return 0;
@@ -224,8 +247,7 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 		*ret_range = DIO_RANGE_HOLE;
 		return 0;
 	}
-	if (r->hint != NULL)
-		*r->hint = (struct dio_hint){ .run = *first, .seq = seq };
+	dio_note_hint(r, first, seq);
 	if (written && unwritten)
 		*ret_range = DIO_RANGE_MIXED;
 	else

@@ -13,24 +13,30 @@
 #include "fs/file.h"
 #include "fs/fs.h"
 
-/* One run of written blocks that all of it lies in, if that is known or can be
- * found at once. */
-static bool read_find_hint(struct dio_req *r)
+/* If one run of written blocks holds it all, and that is known or can be found
+ * at once, the engine is told. */
+static void read_give_hint(struct dio_req *r)
 {
 	struct inode *inode = r->inode;
 	uint32_t bits = inode->file.blkbits;
 	uint64_t at = r->pos >> bits;
 	uint64_t end = ((r->dio.end - 1) >> bits) + 1;
-	struct dio_hint *h = r->hint;
+	const struct map_run *known;
+	struct map_run run;
+	uint64_t seq;
 
-	if (h == NULL || end > (uint64_t)UINT32_MAX + 1)
-		return false;
-	if (dio_use_hint(r, at, end))
-		return true;
-	h->seq = atomic_load(&inode->map.seq);
-	h->run.type = MAP_HOLE;
-	return map_find(&inode->map, (lblk_t)at, UINT32_MAX, &h->run) == 0 &&
-			dio_use_hint(r, at, end);
+	if (r->hint == NULL || end > (uint64_t)UINT32_MAX + 1)
+		return;
+	known = dio_use_hint(r, at, end);
+	if (known == NULL) {
+		seq = atomic_load(&inode->map.seq);
+		if (map_find(&inode->map, (lblk_t)at, UINT32_MAX, &run) < 0)
+			return;
+		dio_note_hint(r, &run, seq);
+		known = dio_use_hint(r, at, end);
+	}
+	if (known != NULL)
+		dio_give_hint(r, known);
 }
 
 static int read_try(struct dio_req *r)
@@ -50,8 +56,7 @@ static int read_try(struct dio_req *r)
 	r->dio.dev = dev;
 	r->dio.fixed = r->fixed;
 	r->dio.data_done = data_done;
-	if (read_find_hint(r))
-		dio_give_hint(r, &r->hint->run);
+	read_give_hint(r);
 	dio_req_fly(r);
 	ret = iomap_dio_start(&r->dio);
 	if (ret < 0)

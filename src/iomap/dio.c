@@ -153,6 +153,19 @@ static void dio_add_zero(struct iomap_dio *dio, uint64_t addr, uint32_t len)
  */
 static void dio_add_data(struct iomap_dio *dio, uint64_t addr, uint64_t len)
 {
+	/* Most often it is all of a small request in one piece. */
+	if (dio->nbio == 0 && dio->it.niov == 1 && len == dio->it.count &&
+			len <= DIO_BIO_BYTES) {
+		struct iomap_bio *bio = dio_bio_get(dio, addr);
+
+		bio->iov[0].iov_base =
+				(uint8_t *)dio->it.iov->iov_base + dio->it.off;
+		bio->iov[0].iov_len = len;
+		bio->io.iovcnt = 1;
+		bio->bytes = len;
+		iov_iter_advance(&dio->it, len);
+		return;
+	}
 	while (len > 0) {
 		struct iomap_bio *bio = dio_bio_get(dio, addr);
 		struct iovec *iov = bio->iov + bio->io.iovcnt;
