@@ -29,9 +29,11 @@ test-long: deps
 	@tools/build.sh $(DEBUG) --buildtype=debugoptimized
 	@tools/run-tests.py $(DEBUG) --suite long
 
-bench:
-	@echo "bench: the yardstick of direct and asynchronous I/O arrives with the direct I/O issue; 'make demo' measures the copy" >&2
-	@exit 1
+# ARGS="--jobs append4k --compare dio-extend" and the like go to the command.
+bench: all
+	@tools/install-deps.sh --bench
+	@$(RELEASE)/src/cli/uext4 bench --plot $(RELEASE)/bench.png $(ARGS)
+	@echo "bench: the bars are in $(RELEASE)/bench.png" >&2
 
 install: all
 	DESTDIR="$(DESTDIR)" $(MESON) install -C $(RELEASE) --no-rebuild

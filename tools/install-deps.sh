@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: MIT
 #
 # Install from Debian's packages what is missing to build and test uext4;
-# with --lint also what .ci/run needs. Does nothing when nothing is missing.
+# with --lint also what .ci/run needs, with --bench what `make bench` draws
+# with. Does nothing when nothing is missing.
 set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config
 	libisal-dev libbsd-dev liburing-dev libjansson-dev libcmocka-dev
 	systemtap-sdt-dev scdoc e2fsprogs attr acl util-linux mount fdisk python3 procps)
+bench=(gnuplot-nox)
 lint=(g++ clang clang-format clang-tidy cppcheck)
 
 die() {
@@ -70,8 +72,11 @@ case "${1-}" in
 	# The sanitizers' runtime is packaged by the major version of clang.
 	need "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 	;;
+--bench)
+	need "${build[@]}" "${bench[@]}"
+	;;
 *)
-	echo "usage: tools/install-deps.sh [--lint]" >&2
+	echo "usage: tools/install-deps.sh [--lint | --bench]" >&2
 	exit 2
 	;;
 esac

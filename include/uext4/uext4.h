@@ -450,15 +450,15 @@ enum uext4_op {
 struct uext4_sqe {
 	enum uext4_op op;
 	unsigned flags;          /* UEXT4_RW_*; FALLOCATE: UEXT4_FALLOC_* */
-	struct uext4_file *file; /* lives until the request ends, closed or not */
+	struct uext4_file *file; /* lives until the end, closed or not */
 	uint64_t pos;            /* not looked at with APPEND */
 	union {
 		void *buf;               /* READ, WRITE */
 		const struct iovec *iov; /* READV, WRITEV: copied by prep; the
 					    memory stays until the event */
 	};
-	uint64_t len;        /* bytes; READV, WRITEV: number of iovecs */
-	uint32_t buf_index;  /* 1 + index of a registered buffer that [buf,
+	uint64_t len;       /* bytes; READV, WRITEV: number of iovecs */
+	uint32_t buf_index; /* 1 + index of a registered buffer that [buf,
 				buf+len) lies in; 0: none */
 	uint64_t user_data;
 };
@@ -469,10 +469,10 @@ struct uext4_event {
 };
 
 enum uext4_queue_backend {
-	UEXT4_QUEUE_AUTO,  /* what suits the device: INLINE where I/O is a copy
+	UEXT4_QUEUE_AUTO,   /* what suits the device: INLINE where I/O is a copy
 			      in memory, else URING, else POOL */
-	UEXT4_QUEUE_URING, /* io_uring; -EOPNOTSUPP where it is refused */
-	UEXT4_QUEUE_POOL,  /* a few threads */
+	UEXT4_QUEUE_URING,  /* io_uring; -EOPNOTSUPP where it is refused */
+	UEXT4_QUEUE_POOL,   /* a few threads */
 	UEXT4_QUEUE_INLINE, /* the device's calls, inside submit */
 };
 

@@ -146,7 +146,8 @@ void rwsem_write_unlock(struct rwsem *l) UEXT4_RELEASE(*l);
 typedef _Atomic(struct rwsem *) rwsem_slot;
 bool rwsem_read_show(struct rwsem *l, rwsem_slot *slot)
 		UEXT4_TRY_ACQUIRE_SHARED(true, *l);
-void rwsem_read_hide(struct rwsem *l, rwsem_slot *slot) UEXT4_RELEASE_SHARED(*l);
+void rwsem_read_hide(struct rwsem *l, rwsem_slot *slot)
+		UEXT4_RELEASE_SHARED(*l);
 
 /* From writer to reader without a gap: no writer gets in between. To clang
  * the lock stays exclusive, so a function that calls this and then

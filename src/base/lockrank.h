@@ -24,21 +24,21 @@
 
 enum lock_rank {
 	LOCK_RANK_NONE = 0,
-	LOCK_RANK_FS = 100,           /* mount, handle tables: outermost */
-	LOCK_RANK_RENAME = 200,       /* one rename across directories */
-	LOCK_RANK_INODE = 300,        /* inode->rwsem; nested: parent first */
-	LOCK_RANK_INVAL = 400,        /* page cache against truncate, DIO */
-	LOCK_RANK_PAGE = 500,         /* a page's busy bit; nested: by index */
-	LOCK_RANK_HANDLE = 600,       /* journal handle, a pseudo lock */
-	LOCK_RANK_ORPHAN = 700,       /* orphan list and orphan file */
-	LOCK_RANK_CLAIM = 750,        /* claims and reservations of direct I/O */
-	LOCK_RANK_MAP = 800,          /* inode's map_lock */
-	LOCK_RANK_SIZE = 900,         /* inode's size_lock */
-	LOCK_RANK_BUF = 1000,         /* buf->lock; nested: tree order */
-	LOCK_RANK_GRP = 1100,         /* a group's lock; nested: by number */
-	LOCK_RANK_ALLOC = 1150,       /* allocator-wide lists, reservations */
-	LOCK_RANK_JOURNAL = 1200,     /* journal state */
-	LOCK_RANK_JLIST = 1250,       /* journal's lists of bufs */
+	LOCK_RANK_FS = 100,       /* mount, handle tables: outermost */
+	LOCK_RANK_RENAME = 200,   /* one rename across directories */
+	LOCK_RANK_INODE = 300,    /* inode->rwsem; nested: parent first */
+	LOCK_RANK_INVAL = 400,    /* page cache against truncate, DIO */
+	LOCK_RANK_PAGE = 500,     /* a page's busy bit; nested: by index */
+	LOCK_RANK_HANDLE = 600,   /* journal handle, a pseudo lock */
+	LOCK_RANK_ORPHAN = 700,   /* orphan list and orphan file */
+	LOCK_RANK_CLAIM = 750,    /* claims and reservations of direct I/O */
+	LOCK_RANK_MAP = 800,      /* inode's map_lock */
+	LOCK_RANK_SIZE = 900,     /* inode's size_lock */
+	LOCK_RANK_BUF = 1000,     /* buf->lock; nested: tree order */
+	LOCK_RANK_GRP = 1100,     /* a group's lock; nested: by number */
+	LOCK_RANK_ALLOC = 1150,   /* allocator-wide lists, reservations */
+	LOCK_RANK_JOURNAL = 1200, /* journal state */
+	LOCK_RANK_JLIST = 1250,   /* journal's lists of bufs */
 	LOCK_RANK_INODE_TABLE = 1280, /* table of in-memory inodes */
 	LOCK_RANK_CACHE = 1300,       /* cache tables and LRU lists */
 	LOCK_RANK_BDEV = 1400,        /* device queues */

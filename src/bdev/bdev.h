@@ -22,6 +22,10 @@
  *               carried BDEV_F_FUA (a backend without FUA flushes for it).
  *          (V5) Requests in flight together are not ordered.
  *          (V6) done() may submit, but must not poll the same device.
+ *          (V8) A store to mapped memory (bdev_map()) is a write that has
+ *               completed: V4 holds for it. Requests and the map show the same
+ *               bytes. A store cannot fail; where it would have to (a hole of
+ *               a file on a full disk) the process dies by SIGBUS.
  *
  * Locks    A backend's own lock is the rank "bdev"; done() is called without
  *          it.
@@ -139,6 +143,9 @@ struct bdev_ops {
 	/* The memory behind a range, for DAX. NULL: not memory. */
 	int (*map)(struct bdev *dev, uint64_t pos, uint64_t len,
 			void **ret_addr);
+	/* See bdev_stored(). NULL: the memory itself remembers. */
+	void (*stored)(struct bdev *dev, uint64_t pos, uint64_t len,
+			uint64_t tag);
 	/* Free the device. Nothing is in flight. */
 	int (*close)(struct bdev *dev);
 };
@@ -275,10 +282,18 @@ UEXT4_MUST_CHECK int bdev_zero(struct bdev *dev, uint64_t pos, uint64_t len,
 
 /*
  * The memory behind [@pos, @pos + @len), valid until close; stores to it are
- * writes. -EOPNOTSUPP where the device is not memory, -EROFS is not checked.
+ * writes (V8). -EOPNOTSUPP where the device is not memory, -EROFS is not
+ * checked.
  */
 UEXT4_MUST_CHECK int bdev_map(
 		struct bdev *dev, uint64_t pos, uint64_t len, void **ret_addr);
+/* Called after the bytes of a map were stored to, for recorders. */
+static inline void bdev_stored(
+		struct bdev *dev, uint64_t pos, uint64_t len, uint64_t tag)
+{
+	if (dev->ops->stored)
+		dev->ops->stored(dev, pos, len, tag);
+}
 
 static inline uint64_t bdev_size(const struct bdev *dev)
 {

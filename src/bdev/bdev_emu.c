@@ -11,11 +11,14 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/hmap.h"
 #include "base/iter.h"
 #include "base/lock.h"
+
+#define STORE_UNIT 64u /* a cache line: what a store does not tear */
 
 struct emu_req {
 	struct bdev_io *io;
@@ -45,6 +48,7 @@ struct bdev_emu {
 	unsigned int npending;   /* [lock] */
 	unsigned int pending_cap;
 	uint64_t rng; /* [lock] */
+	uint8_t *map; /* [lock] like now, as memory; NULL until asked for */
 };
 
 static struct bdev_emu *to_emu(struct bdev *dev)
@@ -314,6 +318,13 @@ static void emu_finish_locked(struct bdev_emu *e, struct emu_req *req)
 		req->result = -ENOMEM;
 }
 
+/* What a request has changed shows in the map, too (V8). */
+static void emu_show_locked(struct bdev_emu *e, const struct bdev_io *io)
+{
+	if (e->map && is_changing(io->op))
+		emu_img_read(e->now, io->pos, e->map + io->pos, io->len);
+}
+
 static void emu_complete(struct bdev_emu *e, struct emu_req *req)
 {
 	if (!req->is_over) {
@@ -321,6 +332,8 @@ static void emu_complete(struct bdev_emu *e, struct emu_req *req)
 			e->gate(e->gate_ctx, req->io);
 		mutex_lock(&e->lock);
 		emu_finish_locked(e, req);
+		if (!e->is_cut && !req->is_lost)
+			emu_show_locked(e, req->io);
 		mutex_unlock(&e->lock);
 	}
 	bdev_io_done(req->io, req->result);
@@ -393,11 +406,92 @@ static int emu_poll(struct bdev *dev, unsigned int min, int timeout_ms)
 	}
 }
 
+/* ---- the map ---- */
+
+static int emu_map(
+		struct bdev *dev, uint64_t pos, uint64_t len, void **ret_addr)
+{
+	struct bdev_emu *e = to_emu(dev);
+	int ret = 0;
+
+	(void)len;
+	if (!(e->flags & BDEV_EMU_F_MAP))
+		return -EOPNOTSUPP;
+	mutex_lock(&e->lock);
+	if (!e->map) {
+		void *at = mmap(NULL, dev->geo.size, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+				0);
+
+		if (at == MAP_FAILED) {
+			ret = -ENOMEM;
+		} else {
+			e->map = at;
+			emu_img_read(e->now, 0, e->map, dev->geo.size);
+		}
+	}
+	if (ret == 0)
+		*ret_addr = e->map + pos;
+	mutex_unlock(&e->lock);
+	return ret;
+}
+
+/* A part of a store, as a write that is submitted and done. */
+static void emu_store_part(struct bdev_emu *e, uint64_t pos, uint64_t len,
+		uint64_t tag, bool is_gated)
+{
+	struct iovec iov = { .iov_base = e->map + pos, .iov_len = len };
+	struct bdev_io io = {
+		.op = BDEV_WRITE,
+		.pos = pos,
+		.len = len,
+		.iov = &iov,
+		.iovcnt = 1,
+		.tag = tag,
+	};
+	struct emu_req req = { .io = &io };
+	bool is_cut;
+	int ret = 0;
+
+	mutex_lock(&e->lock);
+	is_cut = e->is_cut;
+	if (!is_cut && e->log)
+		ret = record_locked(e, &req);
+	mutex_unlock(&e->lock);
+	if (is_cut)
+		return;
+	if (ret < 0)
+		abort(); /* a log without its stores proves nothing */
+	if (is_gated && e->gate)
+		e->gate(e->gate_ctx, &io);
+	mutex_lock(&e->lock);
+	emu_finish_locked(e, &req);
+	mutex_unlock(&e->lock);
+}
+
+static void emu_stored(
+		struct bdev *dev, uint64_t pos, uint64_t len, uint64_t tag)
+{
+	struct bdev_emu *e = to_emu(dev);
+	uint64_t mid = round_down_u64(pos + len / 2, STORE_UNIT);
+
+	if (len == 0)
+		return;
+	if (mid <= pos) {
+		emu_store_part(e, pos, len, tag, true);
+		return;
+	}
+	emu_store_part(e, pos, mid - pos, tag, false); /* E5 */
+	emu_store_part(e, mid, pos + len - mid, tag, true);
+}
+
 static int emu_close(struct bdev *dev)
 {
 	struct bdev_emu *e = to_emu(dev);
 
 	assert(e->npending == 0);
+	if (e->map)
+		munmap(e->map, dev->geo.size);
 	emu_img_free(e->now);
 	emu_img_free(e->base);
 	emu_log_free(e->log);
@@ -411,6 +505,8 @@ static const struct bdev_ops emu_ops = {
 	.name = "emu",
 	.is_copy = true,
 	.submit = emu_submit,
+	.map = emu_map,
+	.stored = emu_stored,
 	.close = emu_close,
 };
 
@@ -419,6 +515,8 @@ static const struct bdev_ops emu_async_ops = {
 	.is_copy = true,
 	.submit = emu_submit,
 	.poll = emu_poll,
+	.map = emu_map,
+	.stored = emu_stored,
 	.close = emu_close,
 };
 

@@ -25,6 +25,12 @@
  *          (E3) After a cut every request is -EIO, reads too.
  *          (E4) The log holds whole sectors: an unaligned write is recorded
  *               as the write of the sectors it touches.
+ *          (E5) With BDEV_EMU_F_MAP there is a map. What was stored to it is
+ *               recorded when bdev_stored() tells it, as two writes that meet
+ *               in the middle at a cache line: there a sector may tear, as
+ *               under real stores. Faults and bdev_emu_cut_at() know requests
+ *               only. What other threads do between a store and its
+ *               bdev_stored() is taken to come before the store.
  *
  * Locks    emu->lock (rank bdev) guards everything; gate and done() are called
  *          without it.
@@ -119,6 +125,7 @@ UEXT4_MUST_CHECK int emu_ent_apply(
 #define BDEV_EMU_F_NO_FUA 0x1u /* FUA becomes write and flush */
 #define BDEV_EMU_F_ASYNC  0x2u /* complete in bdev_poll(), in random order */
 #define BDEV_EMU_F_RDONLY 0x4u
+#define BDEV_EMU_F_MAP    0x8u /* bdev_map() works; it is a copy of it all */
 
 struct bdev_emu_opts {
 	uint32_t flags;  /* BDEV_EMU_F_* */

@@ -11,8 +11,15 @@
  *          (F2) What the host cannot do (FUA, discard, zeroing) is found out
  *               by trying, remembered, and replaced by what it can.
  *          (F3) A read beyond the end of a file that shrank is -EIO.
+ *          (F4) A flush covers stores to the map as well as writes: Linux keeps
+ *               track of the dirty pages of shared mappings since 2.6.19, so
+ *               that fsync and fdatasync write them; msync(MS_SYNC) itself is
+ *               nothing but such a call (mm/msync.c).
+ *          (F5) The map and system calls see the same page cache, so only
+ *               without O_DIRECT is there a map.
  *
- * Locks    None of its own: the descriptor is shared, the flags are atomic.
+ * Locks    map_lock (rank BDEV): the one mmap(). Else none: the descriptor is
+ *          shared, the flags are atomic.
  */
 #include "bdev/bdev_file.h"
 
@@ -26,6 +33,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -33,6 +41,7 @@
 
 #include "base/err.h"
 #include "base/iter.h"
+#include "base/lock.h"
 #include "bdev/bdev.h"
 #include "bdev/bounce.h"
 
@@ -50,6 +59,10 @@ struct bdev_file {
 	atomic_bool can_dsync;
 	atomic_bool can_punch;
 	atomic_bool can_zero;
+	struct mutex map_lock;
+	_Atomic(uint8_t *) map; /* the device's first byte; NULL until asked */
+	void *map_start;        /* [map_lock] of whole pages */
+	size_t map_len;         /* [map_lock] */
 };
 
 static struct bdev_file *to_file(struct bdev *dev)
@@ -260,6 +273,48 @@ static int file_zero(struct bdev_file *f, const struct bdev_io *io)
 	return ret;
 }
 
+/* ---- memory ---- */
+
+/* Map all of it, whole pages around it included: nobody stores to those. */
+static int file_map_all_locked(struct bdev_file *f)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t start = round_down_u64(f->base, page);
+	uint64_t len = f->base + f->dev.geo.size - start;
+	int prot = PROT_READ | (f->dev.geo.read_only ? 0 : PROT_WRITE);
+	void *at;
+
+	if (f->dev.geo.direct || len == 0 || len > PTRDIFF_MAX)
+		return -EOPNOTSUPP; /* F5 */
+	at = mmap(NULL, len, prot, MAP_SHARED, f->fd, (off_t)start);
+	if (at == MAP_FAILED)
+		return errno == ENOMEM ? -ENOMEM : -EOPNOTSUPP;
+	f->map_start = at;
+	f->map_len = len;
+	atomic_store(&f->map, (uint8_t *)at + (f->base - start));
+	return 0;
+}
+
+static int file_map(
+		struct bdev *dev, uint64_t pos, uint64_t len, void **ret_addr)
+{
+	struct bdev_file *f = to_file(dev);
+	int ret = 0;
+
+	(void)len;
+	if (!atomic_load_explicit(&f->map, memory_order_acquire)) {
+		mutex_lock(&f->map_lock);
+		if (!atomic_load(&f->map))
+			ret = file_map_all_locked(f);
+		mutex_unlock(&f->map_lock);
+	}
+	if (ret == 0)
+		*ret_addr = atomic_load_explicit(
+					    &f->map, memory_order_acquire) +
+				pos;
+	return ret;
+}
+
 /* ---- the device ---- */
 
 static int file_run(struct bdev_file *f, const struct bdev_io *io)
@@ -292,9 +347,13 @@ static void file_submit(struct bdev *dev, struct bdev_io **ios, unsigned int n)
 static int file_close(struct bdev *dev)
 {
 	struct bdev_file *f = to_file(dev);
-	int ret = close(f->fd) < 0 ? -errno : 0;
+	int ret;
 
+	if (f->map_start)
+		munmap(f->map_start, f->map_len);
+	ret = close(f->fd) < 0 ? -errno : 0;
 	bounce_fini(&f->bounce);
+	mutex_fini(&f->map_lock);
 	free(f);
 	return ret;
 }
@@ -302,6 +361,7 @@ static int file_close(struct bdev *dev)
 static const struct bdev_ops file_ops = {
 	.name = "file",
 	.submit = file_submit,
+	.map = file_map,
 	.close = file_close,
 };
 
@@ -521,6 +581,7 @@ int bdev_file_open(const char *path, const struct bdev_file_opts *opts,
 	atomic_init(&f->can_dsync, true);
 	atomic_init(&f->can_punch, true);
 	atomic_init(&f->can_zero, true);
+	mutex_init(&f->map_lock, "bdev_file map", LOCK_RANK_BDEV);
 	f->dev.ops = &file_ops;
 	*ret_dev = &f->dev;
 	return 0;

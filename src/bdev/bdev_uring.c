@@ -363,6 +363,9 @@ static int uring_close(struct bdev *dev)
 	struct bdev_uring *u = to_uring(to_chan(dev));
 
 	chan_drain(&u->c);
+	/* The kernel ends a ring when it comes to it, and until then the file
+	 * would stay open, with its lock. */
+	(void)io_uring_unregister_files(&u->ring);
 	io_uring_queue_exit(&u->ring);
 	chan_fini(&u->c);
 	free(u);

@@ -8,7 +8,7 @@
  * is linked through its priv while the channel has it.
  *
  * States   of a request, each counted:
- *          inflight   chan_submit side: taken in, on the road or held back
+ *          inflight   taken in by submit: on the road or held back
  *          ending     taken off by a thread in chan_poll(), done() under way
  *          ended      done() has returned
  *

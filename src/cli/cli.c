@@ -384,6 +384,26 @@ int cli_getopt(struct cli *c, int argc, char **argv, const char *opts)
 	return '?';
 }
 
+int cli_getopt_long(
+		struct cli *c, int argc, char **argv, const struct option *opts)
+{
+	int at = optind > 0 ? optind : 1;
+	int opt;
+
+	opterr = 0;
+	/* one thread parses the command line */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+	opt = getopt_long(argc, argv, "+:", opts, NULL);
+	if (opt == -1 && optind < argc)
+		c->bad_long = argv[optind];
+	else if (opt == '?' || opt == ':')
+		c->bad_long = argv[at];
+	else
+		return opt;
+	c->bad_is_value = opt == ':';
+	return '?';
+}
+
 uint32_t cli_new_mode(uint32_t mode)
 {
 	mode_t mask = umask(0);

@@ -16,6 +16,8 @@
 
 #include "uext4/uext4.h"
 
+struct option;
+
 #define CLI_OK      0
 #define CLI_FAILED  1
 #define CLI_USAGE   2
@@ -40,6 +42,7 @@ struct cli {
 	bool bar;               /* a progress bar stands on the last line */
 	int bad_option;         /* what cli_getopt() did not know */
 	bool bad_is_value;      /* ... or found without its value */
+	const char *bad_long;   /* the same of cli_getopt_long(), as written */
 	char logged[600];       /* last message of the engine, not shown yet */
 };
 
@@ -93,6 +96,9 @@ int cli_each(struct cli *c, char **args, int n, bool rdonly,
 /* getopt(3) without its words; -1 at the end, '?' for what is wrong, about
  * which cli_usage() then speaks. */
 int cli_getopt(struct cli *c, int argc, char **argv, const char *opts);
+/* getopt_long(3) of long options only, whose values are not '?' or ':'. */
+int cli_getopt_long(struct cli *c, int argc, char **argv,
+		const struct option *opts);
 
 /* Permissions of what a command makes: @mode less the host's umask. */
 uint32_t cli_new_mode(uint32_t mode);
@@ -120,6 +126,10 @@ void progress_start(struct progress *p, bool wanted, uint64_t total_files,
 		uint64_t total_bytes);
 void progress_add(struct progress *p, uint64_t files, uint64_t bytes);
 void progress_end(struct progress *p);
+/* The bar of work that is done in few steps, which are named. */
+void progress_step(
+		struct cli *c, const char *what, unsigned done, unsigned total);
+void progress_step_end(struct cli *c);
 
 /* The commands, one file each (cmd_*.c). */
 int cmd_info(struct cli *c, int argc, char **argv);
@@ -140,5 +150,6 @@ int cmd_truncate(struct cli *c, int argc, char **argv);
 int cmd_fallocate(struct cli *c, int argc, char **argv);
 int cmd_xattr(struct cli *c, int argc, char **argv);
 int cmd_recover(struct cli *c, int argc, char **argv);
+int cmd_bench(struct cli *c, int argc, char **argv);
 
 #endif /* UEXT4_CLI_CLI_H */

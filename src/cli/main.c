@@ -43,6 +43,11 @@ static const struct cli_command commands[] = {
 			"extended attributes", cmd_xattr },
 	{ "recover", "IMAGE", "replay the journal, process orphans",
 			cmd_recover },
+	{ "bench",
+			"[--jobs LIST] [--targets LIST] [--compare WHAT] "
+			"[--plot FILE] [OPTION...]; see uext4(1)",
+			"measure this engine, the raw file and the kernel",
+			cmd_bench },
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -90,14 +95,19 @@ static const struct cli_command *find_command(const char *name)
 int cli_usage(struct cli *c)
 {
 	const struct cli_command *cmd = find_command(c->cmd);
+	const char *why = c->bad_is_value ? "needs a value" : "no such option";
 
 	if (c->bad_option != 0)
 		fprintf(stderr, "uext4: %s: -%c: %s; ", c->cmd,
 				c->bad_option > 0x20 && c->bad_option < 0x7f
 						? c->bad_option
 						: '?',
-				c->bad_is_value ? "needs a value"
-						: "no such option");
+				why);
+	if (c->bad_long) {
+		fprintf(stderr, "uext4: %s: ", c->cmd);
+		show_message(stderr, c->bad_long);
+		fprintf(stderr, ": %s; ", why);
+	}
 	fprintf(stderr, "usage: uext4 %s %s\n", cmd->name, cmd->args);
 	c->status = CLI_USAGE;
 	return CLI_USAGE;

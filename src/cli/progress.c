@@ -24,21 +24,45 @@ bool progress_wanted(const struct cli *c)
 	return !c->quiet && isatty(STDERR_FILENO);
 }
 
-static void progress_draw(const struct progress *p)
+static void draw_bar(uint64_t done, uint64_t total)
 {
 	char bar[BAR_WIDTH + 1];
-	uint64_t total = p->total_bytes ? p->total_bytes : 1;
-	uint64_t done = p->bytes < total ? p->bytes : total;
-	unsigned fill = (unsigned)(done * BAR_WIDTH / total);
+	unsigned fill;
 	unsigned i;
 
+	if (total == 0)
+		total = 1;
+	if (done > total)
+		done = total;
+	fill = (unsigned)(done * BAR_WIDTH / total);
 	for (i = 0; i < BAR_WIDTH; i++)
 		bar[i] = i < fill ? '#' : '.';
 	bar[BAR_WIDTH] = '\0';
-	fprintf(stderr, "\r[%s] %3u %%  %llu files, %llu MB ", bar,
-			(unsigned)(done * 100 / total),
-			(unsigned long long)p->files,
+	fprintf(stderr, "\r[%s] %3u %%  ", bar, (unsigned)(done * 100 / total));
+}
+
+static void progress_draw(const struct progress *p)
+{
+	draw_bar(p->bytes, p->total_bytes);
+	fprintf(stderr, "%llu files, %llu MB ", (unsigned long long)p->files,
 			(unsigned long long)(p->bytes / 1000000));
+}
+
+void progress_step(
+		struct cli *c, const char *what, unsigned done, unsigned total)
+{
+	if (!progress_wanted(c))
+		return;
+	draw_bar(done, total);
+	fprintf(stderr, "%s\033[K", what);
+	c->bar = true;
+}
+
+void progress_step_end(struct cli *c)
+{
+	if (c->bar)
+		fputs("\r\033[K", stderr);
+	c->bar = false;
 }
 
 void progress_start(struct progress *p, bool wanted, uint64_t total_files,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Claims on blocks, and the places of writes beyond the end of the file. What
- * they are for stands in dio.h.
+ * they are for stands in dio_req.h.
  *
  * Rules    (CL1) A claim is taken as a whole or not at all, with nothing else
  *                of CLAIM rank or inside it held (DQ1).
@@ -10,11 +10,15 @@
  *          (CL3) A request that leaves before it is under way pulls the cursor
  *                back if it was the last; else its range becomes a gap of
  *                zeroes.
+ *          (CL4) Under dio_size=prefix a request keeps its claim until all that
+ *                are pending before it have ended. So it takes none that one of
+ *                those still needs, and becomes pending together with taking
+ *                it: who waits for a claim waits for what lies before him.
  */
 #include <assert.h>
 #include <stdlib.h>
 
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 
 /* A waiter looks again after this, for what it waits for may be in the hands
@@ -23,8 +27,8 @@
 
 struct inode_dio *inode_dio_get(struct inode *inode)
 {
-	struct inode_dio *id = atomic_load_explicit(
-			&inode->dio, memory_order_acquire);
+	struct inode_dio *id =
+			atomic_load_explicit(&inode->dio, memory_order_acquire);
 	struct inode_dio *none = NULL;
 
 	if (id != NULL)
@@ -86,32 +90,127 @@ static bool claim_is_free_locked(struct inode_dio *id,
 	return true;
 }
 
-int dio_claim_take(struct dio_req *r)
-{
-	struct inode_dio *id = inode_dio_get(r->inode);
-	struct dio_claim *c = &r->claim;
-	bool wait = !(r->rwf & UEXT4_RW_NOWAIT);
+/* ---- places beyond the end ---- */
 
-	if (id == NULL)
-		return -ENOMEM;
-	mutex_lock(&id->lock);
-	while (!claim_is_free_locked(id, c) &&
-			!iomap_lacks(&r->inode->file, IOMAP_LACKS_CLAIMS)) {
-		mutex_unlock(&id->lock);
-		if (!wait)
-			return -EAGAIN;
-		iomap_at(&r->inode->file, r->pos, "claim_wait");
-		fs_queues_help(inode_fs(r->inode));
-		mutex_lock(&id->lock);
-		if (!claim_is_free_locked(id, c))
-			(void)cond_wait_ms(&id->wait, &id->lock, CLAIM_WAIT_MS);
+static void pending_insert_locked(struct inode_dio *id, struct dio_pending *p)
+{
+	struct dio_pending *at;
+
+	if (TAILQ_EMPTY(&id->pending))
+		id->append_cursor = 0;
+	id->append_cursor = max_u64(id->append_cursor, p->end);
+	p->listed = true;
+	p->claimed = false;
+	p->data_done = false;
+	TAILQ_FOREACH_REVERSE(at, &id->pending, dio_pendings, node)
+	{
+		if (at->pos <= p->pos) {
+			TAILQ_INSERT_AFTER(&id->pending, at, p, node);
+			return;
+		}
 	}
+	TAILQ_INSERT_HEAD(&id->pending, p, node);
+}
+
+/* ---- taking and giving back ---- */
+
+/* What the request of @p will claim, as far as its place tells. */
+static struct dio_claim pending_claim(
+		const struct inode *inode, const struct dio_pending *p)
+{
+	uint32_t bits = inode->file.blkbits;
+	uint64_t mask = ((uint64_t)1 << bits) - 1;
+
+	return (struct dio_claim){
+		.first = p->pos >> bits,
+		.last = (p->end - 1) >> bits,
+		.edge_first = (p->pos & mask) != 0,
+		.edge_last = (p->end & mask) != 0,
+	};
+}
+
+/* CL4: does somebody before @r need blocks of it, and has not claimed them? */
+static bool pending_needs_locked(struct inode_dio *id, const struct dio_req *r)
+{
+	const struct dio_pending *p;
+	struct dio_claim c;
+
+	TAILQ_FOREACH(p, &id->pending, node)
+	{
+		if (p->pos >= r->pos)
+			return false;
+		if (p->claimed)
+			continue;
+		c = pending_claim(r->inode, p);
+		if (claim_cuts(&c, &r->claim) || claim_cuts(&r->claim, &c))
+			return true;
+	}
+	return false;
+}
+
+/* The request ends behind isize: it is pending from now on, unless one before it
+ * has to claim first. */
+static bool claim_with_place_locked(struct inode_dio *id, struct dio_req *r)
+{
+	struct inode *inode = r->inode;
+	bool ok;
+
+	mutex_lock(&inode->attr_lock);
+	ok = !fs_sizes_by_prefix(inode_fs(inode)) ||
+			!pending_needs_locked(id, r);
+	if (ok && !r->pending.listed) {
+		r->pending.pos = r->pos;
+		r->pending.end = r->pos + r->it.count;
+		pending_insert_locked(id, &r->pending);
+	}
+	if (ok)
+		r->pending.claimed = true;
+	mutex_unlock(&inode->attr_lock);
+	return ok;
+}
+
+static bool claim_try_locked(struct inode_dio *id, struct dio_req *r)
+		UEXT4_REQUIRES(id->lock)
+{
+	struct dio_claim *c = &r->claim;
+
+	if (!claim_is_free_locked(id, c) &&
+			!iomap_lacks(&r->inode->file, IOMAP_LACKS_CLAIMS))
+		return false;
+	if ((r->extends || r->pending.listed) &&
+			!claim_with_place_locked(id, r))
+		return false;
 	TAILQ_INSERT_TAIL(&id->claims, c, node);
 	if (claim_has_edge(c))
 		id->nedges++;
 	c->held = true;
+	/* Those whose place is behind may have waited for this (CL4). */
+	if (r->pending.listed)
+		cond_broadcast(&id->wait);
+	return true;
+}
+
+int dio_claim_take(struct dio_req *r)
+{
+	struct inode_dio *id = inode_dio_get(r->inode);
+	bool wait = !(r->rwf & UEXT4_RW_NOWAIT);
+	bool took;
+
+	if (id == NULL)
+		return -ENOMEM;
+	mutex_lock(&id->lock);
+	while (!(took = claim_try_locked(id, r)) && wait) {
+		mutex_unlock(&id->lock);
+		iomap_at(&r->inode->file, r->pos, "claim_wait");
+		fs_queues_help(inode_fs(r->inode));
+		mutex_lock(&id->lock);
+		took = claim_try_locked(id, r);
+		if (took)
+			break;
+		(void)cond_wait_ms(&id->wait, &id->lock, CLAIM_WAIT_MS);
+	}
 	mutex_unlock(&id->lock);
-	return 0;
+	return took ? 0 : -EAGAIN;
 }
 
 void dio_claim_put(struct dio_req *r)
@@ -128,27 +227,6 @@ void dio_claim_put(struct dio_req *r)
 	c->held = false;
 	cond_broadcast(&id->wait);
 	mutex_unlock(&id->lock);
-}
-
-/* ---- places beyond the end ---- */
-
-static void pending_insert_locked(struct inode_dio *id, struct dio_pending *p)
-{
-	struct dio_pending *at;
-
-	if (TAILQ_EMPTY(&id->pending))
-		id->append_cursor = 0;
-	id->append_cursor = max_u64(id->append_cursor, p->end);
-	p->listed = true;
-	p->data_done = false;
-	TAILQ_FOREACH_REVERSE(at, &id->pending, dio_pendings, node)
-	{
-		if (at->pos <= p->pos) {
-			TAILQ_INSERT_AFTER(&id->pending, at, p, node);
-			return;
-		}
-	}
-	TAILQ_INSERT_HEAD(&id->pending, p, node);
 }
 
 int dio_place_append(struct dio_req *r)
@@ -171,24 +249,6 @@ int dio_place_append(struct dio_req *r)
 	r->placed = true;
 	r->pending.pos = pos;
 	r->pending.end = end;
-	pending_insert_locked(id, &r->pending);
-	mutex_unlock(&inode->attr_lock);
-	return 0;
-}
-
-int dio_pending_add(struct dio_req *r)
-{
-	struct inode *inode = r->inode;
-	struct inode_dio *id;
-
-	if (r->pending.listed)
-		return 0;
-	id = inode_dio_get(inode);
-	if (id == NULL)
-		return -ENOMEM;
-	mutex_lock(&inode->attr_lock);
-	r->pending.pos = r->pos;
-	r->pending.end = r->pos + r->it.count;
 	pending_insert_locked(id, &r->pending);
 	mutex_unlock(&inode->attr_lock);
 	return 0;

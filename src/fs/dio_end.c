@@ -25,9 +25,11 @@
 #include <assert.h>
 
 #include "base/log.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
+#include "fs/reserve.h"
+#include "journal/journal.h"
 #include "journal/txn.h"
 
 #define BATCH_MAX 64u /* requests in one handle, more or less */
@@ -37,7 +39,8 @@ struct dio_batch {
 	struct dio_req *req[BATCH_MAX]; /* by position */
 	unsigned n;
 	struct handle *h;
-	uint32_t credits; /* of one step */
+	uint32_t credits;  /* of one step */
+	bool credits_all;  /* the handle has them for every step */
 	uint64_t done_end; /* all before it that is asked for is written */
 };
 
@@ -88,6 +91,7 @@ static int batch_go_on(struct dio_batch *b)
 
 	if (have >= b->credits)
 		return 0;
+	assert(!b->credits_all); /* DR5: no restart */
 	ret = handle_extend(b->h, b->credits - have);
 	if (ret != -EAGAIN)
 		return ret;
@@ -97,8 +101,8 @@ static int batch_go_on(struct dio_batch *b)
 }
 
 /* Make the first of the blocks from @at on written; *ret_n of them are. */
-static int batch_step(struct dio_batch *b, uint64_t at, uint32_t n,
-		uint32_t *ret_n)
+static int batch_step(
+		struct dio_batch *b, uint64_t at, uint32_t n, uint32_t *ret_n)
 {
 	struct inode *inode = b->inode;
 	struct map_run run;
@@ -115,7 +119,7 @@ static int batch_step(struct dio_batch *b, uint64_t at, uint32_t n,
 		return ret;
 	if (run.type == MAP_HOLE)
 		return dio_rsv_enter(b->h, inode, (lblk_t)at, run.len, ret_n);
-	ret = map_convert(b->h, &inode->map, (lblk_t)at, run.len);
+	ret = reserve_convert(b->h, inode, (lblk_t)at, run.len, MAP_F_LATE);
 	if (ret == -EAGAIN) { /* over many extents: what is left of it again */
 		*ret_n = 0;
 		ret = 0;
@@ -124,8 +128,8 @@ static int batch_step(struct dio_batch *b, uint64_t at, uint32_t n,
 }
 
 /* Blocks [@at, @end), which hold data up to byte @bytes. */
-static int batch_write(struct dio_batch *b, uint64_t at, uint64_t end,
-		uint64_t bytes)
+static int batch_write(
+		struct dio_batch *b, uint64_t at, uint64_t end, uint64_t bytes)
 {
 	uint32_t n = 0;
 	int ret;
@@ -135,10 +139,7 @@ static int batch_write(struct dio_batch *b, uint64_t at, uint64_t end,
 		if (ret < 0)
 			return ret;
 		b->done_end = max_u64(b->done_end,
-				min_u64(bytes,
-						(at + n)
-								<< b->inode->file
-										   .blkbits));
+				min_u64(bytes, (at + n) << b->inode->file.blkbits));
 	}
 	return 0;
 }
@@ -173,6 +174,18 @@ static unsigned batch_run(struct dio_batch *b, int *ret)
 	return i;
 }
 
+/* A handle for all of the batch at once, if the journal can give that much: then
+ * bitmaps are changed once for all that is entered, not once for each. */
+static int batch_start(struct dio_batch *b)
+{
+	struct journal *j = b->inode->it->journal;
+	uint64_t all = (uint64_t)b->credits * (b->n + 1);
+
+	b->credits_all = b->n > 1 && all <= journal_max_credits(j) / 2;
+	return handle_start(
+			j, b->credits_all ? (uint32_t)all : b->credits, &b->h);
+}
+
 static void batch_fail(struct dio_batch *b, unsigned from, int err)
 {
 	for (; from < b->n; from++)
@@ -197,14 +210,18 @@ static void dio_write_end_batch(struct dio_batch *b)
 		raise_sizes(inode, req_end(b->req[b->n - 1]), true);
 		iomap_at(f, b->req[0]->pos, "sized");
 	}
-	ret = handle_start(inode->it->journal, b->credits, &b->h);
+	ret = batch_start(b);
 	if (ret < 0) {
 		batch_fail(b, 0, ret);
 		return;
 	}
-	done = batch_run(b, &ret);
+	done = 0;
+	if (b->credits_all)
+		ret = dio_rsv_mark(b->h, inode, b->req, b->n);
+	if (ret == 0)
+		done = batch_run(b, &ret);
 	iomap_at(f, b->req[0]->pos, "converted");
-	if (b->done_end > 0) {
+	if (b->done_end > 0 || ret < 0) {
 		raise_sizes(inode, b->done_end, true);
 		err = inode_dirty_datasync(b->h, inode);
 		ret = ret < 0 ? ret : err;
@@ -251,6 +268,7 @@ static void dio_req_over(struct dio_req *r)
 		if (r->err < 0 || bytes < r->len)
 			req_clean_up(r);
 		dio_rsv_put(r);
+		dio_nodes_put(r);
 		dio_claim_put(r);
 		dio_pending_del(r);
 		r->need_sync = !iomap_dio_is_durable(&r->dio) &&
@@ -323,6 +341,20 @@ static void dio_finish_inode(struct inode *inode, struct dio_req *reqs)
 	while (reqs != NULL) {
 		dio_finish_now(inode, reqs);
 		reqs = more ? dio_prefix_more(inode) : NULL;
+	}
+}
+
+void dio_prefix_left(struct inode *inode)
+{
+	struct dio_req *reqs;
+	bool more;
+
+	if (!fs_sizes_by_prefix(inode_fs(inode)))
+		return;
+	reqs = dio_prefix_first(inode, NULL, &more);
+	while (reqs != NULL) {
+		dio_finish_now(inode, reqs);
+		reqs = dio_prefix_more(inode);
 	}
 }
 

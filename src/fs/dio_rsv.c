@@ -16,6 +16,9 @@
  *                reservation (RS1): entering meets no -ENOSPC.
  *          (DR4) Nobody waits for a commit while holding id->lock: who enters
  *                blocks has a handle and takes it.
+ *          (DR5) What is marked used ahead of being entered, for many requests
+ *                at once, is entered in the same transaction, or nothing is
+ *                committed any more.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -24,7 +27,7 @@
 
 #include "alloc/alloc.h"
 #include "base/log.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 #include "fs/reserve.h"
 #include "journal/txn.h"
@@ -40,6 +43,9 @@ struct dio_rsv {
 	pblk_t pblk;
 	uint32_t users;
 	uint32_t entered; /* blocks */
+	bool is_marked;   /* all of it is used on disk, in a handle that enters
+			     it (DR5) */
+	bool is_spoilt;   /* entering failed half-way: not to be given back */
 };
 
 RB_HEAD(dio_rsvs, dio_rsv);
@@ -110,8 +116,7 @@ static int rsv_make_locked(struct inode *inode, lblk_t lblk, uint32_t n,
 		const struct dio_rsv *before, struct dio_rsv **ret_v)
 {
 	struct inode_dio *id = inode->dio;
-	bool grows = (uint64_t)lblk << inode->file.blkbits >=
-			inode_size(inode);
+	bool grows = (uint64_t)lblk << inode->file.blkbits >= inode_size(inode);
 	pblk_t goal = 0;
 	struct map_run run;
 	struct dio_rsv *v;
@@ -152,8 +157,8 @@ out_free:
 
 /* ---- use ---- */
 
-static int use_add_locked(struct dio_req *r, struct dio_rsv *v, lblk_t lblk,
-		uint32_t n)
+static int use_add_locked(
+		struct dio_req *r, struct dio_rsv *v, lblk_t lblk, uint32_t n)
 {
 	struct dio_use *u = &r->use;
 
@@ -265,8 +270,9 @@ bool dio_rsv_find(struct inode *inode, lblk_t lblk, struct map_run *ret_run)
 	struct dio_rsv *v;
 	bool found;
 
-	if (id == NULL || atomic_load_explicit(&id->nrsvs,
-					   memory_order_relaxed) == 0)
+	if (id == NULL ||
+			atomic_load_explicit(
+					&id->nrsvs, memory_order_relaxed) == 0)
 		return false;
 	mutex_lock(&id->lock);
 	v = rsv_at_locked(id, lblk, NULL);
@@ -285,9 +291,67 @@ bool dio_rsv_find(struct inode *inode, lblk_t lblk, struct map_run *ret_run)
 
 /* ---- entering ---- */
 
-/* How far from @at on reservations go on without a break in file and disk. */
+/* What the mark runs over: whole reservations, by place on disk. */
+#define MARK_MAX 128u
+
+static int mark_cmp(const void *a, const void *b)
+{
+	const struct dio_rsv *const *x = a;
+	const struct dio_rsv *const *y = b;
+
+	return ((*x)->pblk > (*y)->pblk) - ((*x)->pblk < (*y)->pblk);
+}
+
+static unsigned mark_collect_locked(
+		struct dio_req **reqs, unsigned n, struct dio_rsv **v)
+{
+	unsigned nv = 0;
+	struct dio_use *u;
+
+	for (unsigned i = 0; i < n; i++) {
+		SLIST_FOREACH(u, &reqs[i]->uses, link)
+		{
+			if (nv == MARK_MAX)
+				return nv;
+			if (u->rsv->is_marked || u->rsv->entered > 0 ||
+					u->len != u->rsv->len)
+				continue;
+			u->rsv->is_marked = true;
+			v[nv++] = u->rsv;
+		}
+	}
+	return nv;
+}
+
+int dio_rsv_mark(struct handle *h, struct inode *inode, struct dio_req **reqs,
+		unsigned n)
+{
+	struct inode_dio *id = inode->dio;
+	struct dio_rsv *v[MARK_MAX];
+	unsigned nv;
+	unsigned i;
+	int ret = 0;
+
+	if (id == NULL)
+		return 0;
+	mutex_lock(&id->lock);
+	nv = mark_collect_locked(reqs, n, v);
+	qsort(v, nv, sizeof(v[0]), mark_cmp);
+	for (i = 0; ret == 0 && i < nv;) {
+		struct alloc_run run = { .pblk = v[i]->pblk };
+
+		for (; i < nv && v[i]->pblk == run.pblk + run.len; i++)
+			run.len += v[i]->len;
+		ret = alloc_rsv_commit(h, inode->it->alloc, run);
+	}
+	mutex_unlock(&id->lock);
+	return ret;
+}
+
+/* How far from @at on reservations go on without a break in file and disk, all
+ * marked or none. */
 static uint32_t rsv_run_locked(struct inode_dio *id, lblk_t at, uint32_t max,
-		pblk_t *ret_pblk)
+		pblk_t *ret_pblk, bool *ret_marked)
 {
 	struct dio_rsv *v = rsv_at_locked(id, at, NULL);
 	uint64_t end;
@@ -296,27 +360,32 @@ static uint32_t rsv_run_locked(struct inode_dio *id, lblk_t at, uint32_t max,
 	if (v == NULL || v->lblk > at)
 		return 0;
 	*ret_pblk = v->pblk + (at - v->lblk);
+	*ret_marked = v->is_marked;
 	for (;;) {
 		end = rsv_end(v);
 		next = v->pblk + v->len;
 		v = RB_NEXT(dio_rsvs, &id->rsvs->all, v);
 		if (v == NULL || v->lblk != end || v->pblk != next ||
-				end - at >= max)
+				v->is_marked != *ret_marked || end - at >= max)
 			break;
 	}
 	return (uint32_t)min_u64(end - at, max);
 }
 
-static void rsv_count_entered_locked(
-		struct inode_dio *id, lblk_t at, uint32_t n)
+/* Blocks [@at, @at + @n) were entered, or are lost: what was freed half-way is no
+ * longer only reserved. */
+static void rsv_entered_locked(
+		struct inode_dio *id, lblk_t at, uint32_t n, bool lost)
 {
 	struct dio_rsv *v = rsv_at_locked(id, at, NULL);
 	uint64_t end = (uint64_t)at + n;
 
 	for (; v != NULL && v->lblk < end;
-			v = RB_NEXT(dio_rsvs, &id->rsvs->all, v))
+			v = RB_NEXT(dio_rsvs, &id->rsvs->all, v)) {
 		v->entered += (uint32_t)(min_u64(end, rsv_end(v)) -
 				max_u64(at, v->lblk));
+		v->is_spoilt |= lost;
+	}
 }
 
 static int rsv_enter_locked(struct handle *h, struct inode *inode, lblk_t at,
@@ -325,7 +394,8 @@ static int rsv_enter_locked(struct handle *h, struct inode *inode, lblk_t at,
 	struct inode_dio *id = inode->dio;
 	struct map_run run;
 	pblk_t pblk = 0;
-	bool ours;
+	bool marked = false;
+	bool ours = false;
 	int ret;
 
 	ret = map_find(&inode->map, at, n, &run);
@@ -334,7 +404,7 @@ static int rsv_enter_locked(struct handle *h, struct inode *inode, lblk_t at,
 	*ret_n = run.len;
 	if (run.type != MAP_HOLE)
 		return 0;
-	run.len = rsv_run_locked(id, at, run.len, &pblk);
+	run.len = rsv_run_locked(id, at, run.len, &pblk, &marked);
 	assert(run.len > 0);
 	if (run.len == 0)
 		return -EIO;
@@ -342,11 +412,10 @@ static int rsv_enter_locked(struct handle *h, struct inode *inode, lblk_t at,
 	run.lblk = at;
 	run.pblk = pblk;
 	run.type = MAP_WRITTEN;
-	ret = reserve_enter(h, inode, &run, &ours);
-	/* What failed half-way is no longer only reserved: it must not be given
-	 * back as such. */
+	ret = marked ? reserve_insert(h, inode, &run)
+		     : reserve_enter(h, inode, &run, &ours);
 	if (ret == 0 || !ours)
-		rsv_count_entered_locked(id, at, run.len);
+		rsv_entered_locked(id, at, run.len, ret < 0);
 	*ret_n = run.len;
 	return ret;
 }
@@ -370,11 +439,13 @@ uint32_t dio_rsv_credits(struct inode *inode)
 
 /* ---- giving back ---- */
 
-/* Of a reservation that was entered in part: what is still a hole. */
-static void rsv_release_holes(struct inode *inode, const struct dio_rsv *v)
+/* Of a reservation that was entered in part: what is still a hole, or has got
+ * another block by write-back. */
+static void rsv_release_rest(struct inode *inode, const struct dio_rsv *v)
 {
 	struct map_run run;
 	uint64_t at;
+	pblk_t pblk;
 
 	for (at = v->lblk; at < rsv_end(v); at += run.len) {
 		if (map_find(&inode->map, (lblk_t)at,
@@ -386,11 +457,10 @@ static void rsv_release_holes(struct inode *inode, const struct dio_rsv *v)
 					inode->inum);
 			return;
 		}
-		if (run.type == MAP_HOLE)
+		pblk = v->pblk + (at - v->lblk);
+		if (run.type == MAP_HOLE || run.pblk != pblk)
 			alloc_rsv_release(inode->it->alloc,
-					(struct alloc_run){
-							v->pblk + (at - v->lblk),
-							run.len });
+					(struct alloc_run){ pblk, run.len });
 	}
 }
 
@@ -400,11 +470,13 @@ static void rsv_drop_locked(struct inode *inode, struct dio_rsv *v)
 
 	RB_REMOVE(dio_rsvs, &id->rsvs->all, v);
 	atomic_fetch_sub_explicit(&id->nrsvs, 1, memory_order_relaxed);
-	if (v->entered == 0)
+	if (v->is_marked || v->is_spoilt)
+		; /* entered, or out of use until the next mount */
+	else if (v->entered == 0)
 		alloc_rsv_release(inode->it->alloc,
 				(struct alloc_run){ v->pblk, v->len });
 	else if (v->entered < v->len)
-		rsv_release_holes(inode, v);
+		rsv_release_rest(inode, v);
 	reserve_settle(inode, v->len);
 	free(v);
 }

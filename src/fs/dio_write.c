@@ -8,7 +8,8 @@
  *	write_checks(): position and count are final from here on (W18)
  *	plan = dio_write_plan(...)  exclusive needed but shared held: take it
  *				    exclusively and do ALL checks again
- *	drain, zero the EOF tail; a place beyond EOF, claims, reserved blocks
+ *	drain, zero the EOF tail; tree nodes, claims and a place beyond EOF,
+ *	reserved blocks
  *	iomap_dio_start(), unlock: under way
  *	... dio_finish() (dio_end.c)
  *	bytes left: buffered, written back, dropped from the cache (F1-F3)
@@ -19,17 +20,13 @@
  *          (DW3) The iolock is held while a request is started, not while it is
  *                under way; but under the serial protocol, where whoever extends
  *                or pads keeps it until the end (D-10: for this request).
- *          (DW4) Under dio_size=prefix whoever extends by part of a block goes
- *                the serial way. Side by side: A has its place, B the one behind
- *                it in the same block, and B claims the block first; B is done
- *                and waits for A to end, A waits for the claim of B.
  */
 #include <time.h>
 
 #include "alloc/alloc.h"
 #include "bdev/bdev.h"
 #include "disk/geo.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 #include "journal/journal.h"
@@ -61,6 +58,8 @@ void dio_req_init(struct dio_req *r, struct uext4_file *file, uint64_t pos,
 	r->pending.data_done = false;
 	SLIST_INIT(&r->uses);
 	r->use.rsv = NULL;
+	r->unwritten = false;
+	r->nodes = 0;
 	r->err = 0;
 	r->result = 0;
 	r->need_sync = false;
@@ -197,6 +196,7 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 	uint64_t at;
 	bool written = false;
 	bool unwritten = false;
+	bool hole = false;
 	struct map_run run;
 	uint64_t seq;
 	int ret;
@@ -204,9 +204,9 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 	if (dio_use_hint(r, begin, end)) {
 		*first = r->hint->run;
 		*ret_range = DIO_RANGE_WRITTEN;
+		r->unwritten = false;
 		return 0;
 	}
-	*ret_range = DIO_RANGE_HOLE;
 	seq = atomic_load(&inode->map.seq);
 	for (at = begin; at < end; at += run.len) {
 		/* The whole run is asked for: the next request may be near. */
@@ -215,10 +215,14 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 			return ret;
 		if (at == begin)
 			*first = run;
-		if (run.type == MAP_HOLE)
-			return 0;
+		hole |= run.type == MAP_HOLE;
 		written |= run.type == MAP_WRITTEN;
 		unwritten |= run.type == MAP_UNWRITTEN;
+	}
+	r->unwritten = unwritten;
+	if (hole) {
+		*ret_range = DIO_RANGE_HOLE;
+		return 0;
 	}
 	if (r->hint != NULL)
 		*r->hint = (struct dio_hint){ .run = *first, .seq = seq };
@@ -272,10 +276,6 @@ static int req_make_plan(struct dio_req *r, enum dio_range *ret_range,
 					!iomap_lacks(&inode->file,
 							IOMAP_LACKS_DSIZE));
 	q.gap = req_leaves_gap(r, isize);
-	/* A claim is kept until all before have ended, under prefix; so one of
-	 * those must not have to wait for it: they share no block (DW4). */
-	q.serial |= fs_sizes_by_prefix(inode_fs(inode)) && !q.aligned &&
-			(q.extends || q.append);
 	ret = req_range_state(r, &first, &q.range);
 	if (ret < 0)
 		return ret;
@@ -322,14 +322,49 @@ static int req_claim(struct dio_req *r)
 static void req_undo(struct dio_req *r)
 {
 	dio_rsv_put(r);
+	dio_nodes_put(r);
 	dio_claim_put(r);
 	dio_pending_del(r);
+	dio_prefix_left(r->inode);
 	r->placed = false;
 }
 
+/* One reservation holds it all: the engine need not ask. */
+static void req_hint_reserved(struct dio_req *r)
+{
+	uint32_t bits = r->inode->file.blkbits;
+	const struct dio_use *u = &r->use;
+	uint64_t end = r->pos + r->it.count;
+
+	if (u->lblk > r->pos >> bits ||
+			((uint64_t)u->lblk + u->len) << bits < end)
+		return;
+	dio_give_hint(r,
+			&(struct map_run){
+					.lblk = u->lblk,
+					.len = u->len,
+					.pblk = u->pblk,
+					.type = MAP_WRITTEN,
+			});
+	r->dio.hint.flags = IOMAP_F_NEW;
+}
+
+/* Blocks for the holes. What is dirty in the cache goes first: write-back finds
+ * blocks of its own for it. */
+static int req_reserve(struct dio_req *r)
+{
+	int ret;
+
+	ret = iomap_dio_sync_cache(&r->inode->file, r->pos, r->it.count, true,
+			(r->rwf & UEXT4_RW_NOWAIT) != 0);
+	if (ret == -ENOTBLK) /* the engine will meet that page, too */
+		return 0;
+	return ret < 0 ? ret : dio_rsv_take(r);
+}
+
 /* What the plan asks for before the engine. */
-static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
-		enum dio_range range)
+static int req_prepare(
+		struct dio_req *r, struct dio_plan *plan, enum dio_range range)
 {
 	struct inode *inode = r->inode;
 	int ret = 0;
@@ -343,13 +378,19 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 		if (!iomap_dio_busy(&inode->file))
 			inode_trim_eof(inode);
 	}
-	if (r->extends && !plan->wait)
-		ret = dio_pending_add(r);
+	if (r->unwritten ||
+			(range == DIO_RANGE_HOLE &&
+					!fs_is_datafirst(inode_fs(inode))))
+		ret = dio_nodes_take(r, range == DIO_RANGE_HOLE, &plan->wait);
 	if (ret == 0 && plan->claim)
 		ret = req_claim(r);
+	if (ret == 0)
+		iomap_at(&inode->file, r->pos, "claimed");
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
-		ret = dio_rsv_take(r);
+		ret = req_reserve(r);
+	if (ret == 0 && r->use.rsv != NULL)
+		req_hint_reserved(r);
 	return ret;
 }
 
@@ -501,6 +542,8 @@ ssize_t dio_write_rest(struct dio_req *r)
 	if (iomap_lacks(&inode->file, IOMAP_LACKS_REST))
 		return done;
 	ret = iomap_writeback(&inode->file, pos, pos + (uint64_t)done - 1);
+	if (ret < 0 && direct == 0)
+		(void)file_tell_error(r->file); /* told now, not by close */
 	if (ret < 0)
 		return direct > 0 ? direct : ret;
 	(void)iomap_invalidate(&inode->file, pos, pos + (uint64_t)done - 1);

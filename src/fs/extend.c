@@ -20,8 +20,10 @@ void raise_sizes(struct inode *inode, uint64_t end, bool grow)
 
 	mutex_lock(&inode->attr_lock);
 	isize = atomic_load(&inode->file.size);
-	if (grow && (end > isize ||
-				iomap_lacks(&inode->file, IOMAP_LACKS_MAX))) {
+	if (grow &&
+			(end > isize ||
+					iomap_lacks(&inode->file,
+							IOMAP_LACKS_MAX))) {
 		isize = end;
 		atomic_store_explicit(
 				&inode->file.size, isize, memory_order_release);

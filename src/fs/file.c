@@ -349,13 +349,13 @@ struct uext4_node *uext4_file_node(struct uext4_file *file)
 
 uint32_t uext4_dio_align(struct uext4_file *file)
 {
-	return file->inode->file.dev->geo.sector;
+	return file->inode->file.dax ? 1 : file->inode->file.dev->geo.sector;
 }
 
 /* ---- data ---- */
 
-int file_check_io(struct uext4_file *file, const struct iovec *iov,
-		int iovcnt, uint64_t pos, bool write)
+int file_check_io(struct uext4_file *file, const struct iovec *iov, int iovcnt,
+		uint64_t pos, bool write)
 {
 	size_t total = 0;
 	int i;

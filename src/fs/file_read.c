@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads: direct (iolock shared while they are started, so that nothing is freed under
- * them) or through the page cache (no iolock: the cache's own locks).
+ * Reads: by DAX or direct (iolock shared while they are started, so that
+ * nothing is freed under them) or through the page cache (no iolock: the
+ * cache's own locks).
  *
  * Access times follow relatime: updated when older than mtime or ctime, or than
  * a day.
  */
 #include "bdev/bdev.h"
 #include "fs/attr.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
 
@@ -36,12 +37,12 @@ static int read_try(struct dio_req *r)
 {
 	struct inode *inode = r->inode;
 	uint32_t flags = r->rwf & UEXT4_RW_NOWAIT ? IOMAP_DIO_NOWAIT : 0;
-	void (*data_done)(struct iomap_dio *dio) = r->dio.data_done;
+	void (*data_done)(struct iomap_dio * dio) = r->dio.data_done;
 	struct bdev *dev = r->dio.dev;
 	int ret;
 
-	ret = iomap_dio_init(&r->dio, &inode->file, r->pos, &r->it, false,
-			flags);
+	ret = iomap_dio_init(
+			&r->dio, &inode->file, r->pos, &r->it, false, flags);
 	if (ret < 0)
 		return ret;
 	if (r->dio.pos == r->dio.end)
@@ -91,7 +92,7 @@ static ssize_t dio_read_iter(struct uext4_file *file, uint64_t pos,
 
 bool file_reads_directly(const struct uext4_file *file)
 {
-	return (file->flags & UEXT4_O_DIRECT) &&
+	return (file->flags & UEXT4_O_DIRECT) && !file->inode->file.dax &&
 			!(inode_flags(file->inode) &
 					(DINODE_F_INLINE_DATA |
 							DINODE_F_VERITY));
@@ -111,7 +112,9 @@ ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
 		return -EOPNOTSUPP;
 	if (it->count == 0)
 		return 0;
-	if (file_reads_directly(file))
+	if (inode->file.dax) /* W2 */
+		done = dax_read_iter(file, pos, it, rwf);
+	else if (file_reads_directly(file))
 		done = dio_read_iter(file, pos, it, rwf);
 	else if (rwf & UEXT4_RW_NOWAIT)
 		return -EOPNOTSUPP;

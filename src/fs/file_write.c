@@ -289,10 +289,19 @@ bool write_wants_sync(struct uext4_file *file, unsigned rwf, bool synced,
 static int write_sync(struct uext4_file *file, unsigned rwf, bool synced)
 {
 	bool datasync;
+	int ret;
 
-	return write_wants_sync(file, rwf, synced, &datasync)
-			? inode_sync(file->inode, datasync)
-			: 0;
+	if (!write_wants_sync(file, rwf, synced, &datasync))
+		return 0;
+	ret = inode_sync(file->inode, datasync);
+	if (ret < 0)
+		(void)file_tell_error(file); /* told now: not again by close */
+	return ret;
+}
+
+bool file_writes_directly(const struct uext4_file *file)
+{
+	return (file->flags & UEXT4_O_DIRECT) && !file->inode->file.dax;
 }
 
 ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
@@ -306,7 +315,9 @@ ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
 	if (ret < 0)
 		return ret;
 	inode_spend_as(file->inode, file->is_super);
-	if (file->flags & UEXT4_O_DIRECT)
+	if (file->inode->file.dax) /* W2 */
+		done = dax_write_iter(file, pos, it, rwf);
+	else if (file_writes_directly(file))
 		done = dio_write_iter(file, pos, it, rwf, &synced);
 	else
 		done = buffered_write_iter(file, pos, it, rwf);

@@ -12,7 +12,7 @@
 #include "base/le.h"
 #include "bdev/bdev.h"
 #include "cache/buf.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/overlay.h"
 #include "inode/orphan.h"
 #include "journal/txn.h"
@@ -167,6 +167,11 @@ static int fs_stack_up(struct uext4_fs *fs, struct bdev *dev)
 	fs->it.dev = dev;
 	fs->it.pool = fs->pool;
 	fs->it.iomap_ops = &fs_iomap_ops;
+	/* A journal that is replayed in memory stands in front of dev's. */
+	if ((fs->opts.flags & UEXT4_MNT_DAX) && dev == fs->dev)
+		fs->it.dax_ops = &fs_dax_ops;
+	else
+		fs->it.dax_ops = NULL;
 	fs->it.owner = fs;
 	fs->it.max_idle = FS_MAX_IDLE;
 	fs->it.now = fs_now;
@@ -348,6 +353,11 @@ static int fs_replay(struct uext4_fs *fs, struct journal *j)
 		if (ret < 0)
 			return ret;
 		fs->replayed = j;
+		if (fs->opts.flags & UEXT4_MNT_DAX)
+			log_warn(&fs->log,
+					"DAX: the journal is replayed in "
+					"memory, so files are read through "
+					"the cache");
 		return overlay_open(fs->dev, j, fs->geo.block_size, &fs->over);
 	}
 	ret = journal_recover(j, &fs->recovered);
@@ -566,6 +576,9 @@ static int fs_mount_stack(struct uext4_fs *fs)
 	size_t n;
 	int ret;
 
+	ret = fs_check_dax(fs);
+	if (ret < 0)
+		return ret;
 	ret = fs_read_super(fs, fs->dev);
 	if (ret < 0)
 		return ret;

@@ -81,7 +81,7 @@ struct uext4_fs {
 	bool was_valid; /* [const] clean bit at mount */
 	bool owns_dev;  /* [const] */
 
-	struct mutex queues_lock; /* rank LEAF */
+	struct mutex queues_lock;                 /* rank LEAF */
 	LIST_HEAD(fs_queues, uext4_queue) queues; /* [queues_lock] */
 	_Atomic uint32_t nqueues;
 
@@ -139,6 +139,12 @@ static inline bool fs_sizes_by_prefix(const struct uext4_fs *fs)
 {
 	return fs->opts.dio_size == UEXT4_DIO_SIZE_PREFIX;
 }
+
+/* fs_dax.c */
+extern const struct iomap_ops fs_dax_ops;
+/* Can what UEXT4_MNT_DAX asks for be had? -EINVAL together with DIRECT,
+ * -EOPNOTSUPP if there is no memory; logged. */
+int fs_check_dax(struct uext4_fs *fs);
 
 static inline struct uext4_fs *inode_fs(const struct inode *inode)
 {

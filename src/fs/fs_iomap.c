@@ -25,7 +25,7 @@
 
 #include "base/log.h"
 #include "cache/buf.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 #include "fs/reserve.h"
 #include "fs/write.h"
@@ -128,9 +128,16 @@ static bool inode_is_datasync_dirty(struct inode *inode)
 static int iomap_fill_hole(struct inode *inode, lblk_t lblk, uint32_t n,
 		uint32_t flags, struct map_run *run)
 {
-	/* Reserved before the request was started (dio_rsv.c). */
-	if (fs_is_datafirst(inode_fs(inode)))
-		return dio_rsv_find(inode, lblk, run) ? 0 : -ENOSPC;
+	uint32_t hole = run->len;
+
+	/* Reserved before the request was started (dio_rsv.c); since then
+	 * write-back may have given a page in there a block of its own. */
+	if (fs_is_datafirst(inode_fs(inode))) {
+		if (!dio_rsv_find(inode, lblk, run))
+			return -ENOSPC;
+		run->len = min_of(run->len, hole);
+		return 0;
+	}
 	if (flags & IOMAP_NOWAIT)
 		return -EAGAIN;
 	if (!inode->map.is_extents &&

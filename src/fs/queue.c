@@ -8,6 +8,7 @@
  */
 #include "fs/queue.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -84,8 +85,27 @@ static void queue_signal(struct uext4_queue *q)
 {
 	const uint64_t one = 1;
 
-	if (q->efd >= 0 && write(q->efd, &one, sizeof(one)) < 0)
+	if (atomic_load(&q->is_watched) && write(q->efd, &one, sizeof(one)) < 0)
 		return; /* full: it is readable */
+}
+
+static void queue_enter(struct uext4_queue *q)
+{
+	if (atomic_load_explicit(&q->is_watched, memory_order_relaxed))
+		atomic_store_explicit(&q->at_work, true, memory_order_relaxed);
+}
+
+/* What there is to take is told (Q5). */
+static void queue_leave(struct uext4_queue *q)
+{
+	if (!atomic_load_explicit(&q->is_watched, memory_order_relaxed))
+		return;
+	/* Whoever ends a request adds it to the list, then looks whether we are
+	 * inside. */
+	atomic_store(&q->at_work, false);
+	if (q->ready.first != NULL || q->to_sync.first != NULL ||
+			atomic_load(&q->over) != NULL)
+		queue_signal(q);
 }
 
 void queue_ended(struct dio_req *r)
@@ -94,11 +114,12 @@ void queue_ended(struct dio_req *r)
 	struct uext4_queue *q = req->q;
 
 	stack_push(&q->over, req);
-	if (atomic_load(&q->sleeping)) {
+	if (atomic_load(&q->sleeping))
 		bdev_wake(q->chan);
+	else if (!atomic_load(&q->at_work))
 		queue_signal(q);
-	}
-	atomic_fetch_sub_explicit(&q->nflight, 1, memory_order_release); /* Q2 */
+	atomic_fetch_sub_explicit(
+			&q->nflight, 1, memory_order_release); /* Q2 */
 }
 
 /* Finish what the device is done with. */
@@ -176,8 +197,7 @@ bool fs_queues_fly(struct uext4_fs *fs, struct inode *inode)
 
 /* Readers hold it while they start a request: that is short, or they wait for
  * what another request does and help with that. */
-static bool queue_shows(
-		const struct uext4_queue *q, struct rwsem *l, bool wait)
+static bool queue_shows(const struct uext4_queue *q, struct rwsem *l, bool wait)
 {
 	unsigned spins = 0;
 
@@ -213,27 +233,29 @@ static struct queue_file *queue_file_get(
 		struct uext4_queue *q, struct uext4_file *file)
 {
 	uint32_t at = (uint32_t)hmap_mix((uintptr_t)file);
+	struct queue_file *found = NULL;
 	struct queue_file *spare = NULL;
 	struct queue_file *qf;
 	uint32_t i;
 
-	for (i = 0; i <= q->files_mask; i++) {
+	for (i = 0; found == NULL && i <= q->files_mask; i++) {
 		qf = &q->files[(at + i) & q->files_mask];
 		if (qf->file == file && qf->id == file->id)
-			break;
+			found = qf;
 		if (spare == NULL && qf->nreqs == 0)
 			spare = qf;
-		/* Twice as many entries as requests: there is a spare one. */
 		if (i >= QUEUE_FILE_WAYS && spare != NULL)
 			break;
 	}
-	if (qf->file != file || qf->id != file->id) {
-		qf = spare;
-		*qf = (struct queue_file){ .file = file, .id = file->id };
+	if (found == NULL) {
+		/* Twice as many entries as requests: there is a spare one. */
+		assert(spare != NULL);
+		found = spare;
+		*found = (struct queue_file){ .file = file, .id = file->id };
 	}
-	if (qf->nreqs++ == 0)
+	if (found->nreqs++ == 0)
 		file_hold(file);
-	return qf;
+	return found;
 }
 
 static void queue_file_put(struct queue_file *qf)
@@ -244,8 +266,7 @@ static void queue_file_put(struct queue_file *qf)
 
 /* ---- prep ---- */
 
-static int prep_check(
-		const struct uext4_queue *q, const struct uext4_sqe *sqe)
+static int prep_check(const struct uext4_queue *q, const struct uext4_sqe *sqe)
 {
 	const unsigned rw = UEXT4_RW_DSYNC | UEXT4_RW_SYNC | UEXT4_RW_NOWAIT |
 			UEXT4_RW_APPEND;
@@ -352,15 +373,14 @@ int uext4_queue_submit(struct uext4_queue *q)
 
 	if (q->fs == NULL)
 		return 0;
+	queue_enter(q);
 	while ((req = queue_list_pop(&q->prepared)) != NULL) {
 		queue_start(q, req);
 		n++;
 	}
 	bdev_kick(q->chan);
 	queue_process(q);
-	if (q->ready.first != NULL || q->to_sync.first != NULL ||
-			atomic_load(&q->over) != NULL)
-		queue_signal(q);
+	queue_leave(q);
 	return n;
 }
 
@@ -375,6 +395,9 @@ static void queue_collect(struct uext4_queue *q)
 	if (atomic_load(&q->nflight) != 0) {
 		(void)bdev_poll(q->chan, 0, 0);
 		queue_process(q);
+		/* What is before ours may be in another queue (DQ3). */
+		if (fs_sizes_by_prefix(q->fs))
+			fs_queues_help(q->fs);
 	}
 	for (req = stack_take(&q->over); req != NULL; req = next) {
 		next = req->next;
@@ -424,7 +447,8 @@ static void queue_drain_signal(struct uext4_queue *q)
 {
 	uint64_t count;
 
-	if (q->efd >= 0 && read(q->efd, &count, sizeof(count)) < 0)
+	if (atomic_load_explicit(&q->is_watched, memory_order_relaxed) &&
+			read(q->efd, &count, sizeof(count)) < 0)
 		return; /* nothing there */
 }
 
@@ -441,6 +465,7 @@ int uext4_queue_wait(struct uext4_queue *q, unsigned min, int timeout_ms,
 	min = min_of(min, max);
 	if (q->fs == NULL)
 		return (int)queue_take(q, events, max);
+	queue_enter(q);
 	queue_drain_signal(q);
 	if (timeout_ms > 0)
 		end = time_now_ns() + (uint64_t)timeout_ms * 1000000u;
@@ -460,8 +485,7 @@ int uext4_queue_wait(struct uext4_queue *q, unsigned min, int timeout_ms,
 		}
 		queue_sleep(q, ms);
 	}
-	if (q->ready.first != NULL)
-		queue_signal(q); /* what did not fit */
+	queue_leave(q); /* what did not fit */
 	return (int)n;
 }
 
@@ -490,10 +514,9 @@ static int queue_alloc(uint32_t depth, struct uext4_queue **ret_q)
 	q->depth = depth;
 	q->files_mask = nfiles - 1;
 	q->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	q->reqs = aligned_alloc(64,
-			round_up_u64(depth * sizeof(*q->reqs), 64));
-	q->slots = aligned_alloc(64,
-			round_up_u64(depth * sizeof(*q->slots), 64));
+	q->reqs = aligned_alloc(64, round_up_u64(depth * sizeof(*q->reqs), 64));
+	q->slots = aligned_alloc(
+			64, round_up_u64(depth * sizeof(*q->slots), 64));
 	q->files = calloc(nfiles, sizeof(*q->files));
 	if (q->efd < 0 || q->reqs == NULL || q->slots == NULL ||
 			q->files == NULL) {
@@ -658,6 +681,11 @@ void fs_queues_detach(struct uext4_fs *fs)
 
 int uext4_queue_eventfd(struct uext4_queue *q)
 {
+	if (!atomic_load(&q->is_watched)) {
+		atomic_store(&q->is_watched, true);
+		if (q->nused != 0)
+			queue_signal(q); /* nobody was told so far */
+	}
 	return q->efd;
 }
 

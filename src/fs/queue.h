@@ -24,6 +24,10 @@
  *          (Q4) A request shows what it holds and where it is in flight in a
  *               slot of its queue, not in the inode: two queues at work on one
  *               file share no cache line that either of them writes.
+ *          (Q5) Who polls the eventfd is told of everything that came to its
+ *               end since the owner last looked: by the channel, by the owner
+ *               on his way out, or by whoever else ended a request while he
+ *               was not inside.
  */
 #ifndef UEXT4_FS_QUEUE_H
 #define UEXT4_FS_QUEUE_H
@@ -34,7 +38,7 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "uext4/uext4.h"
 
 #define QUEUE_IOVS 4
@@ -70,8 +74,8 @@ struct queue_req {
 /* A file with requests of this queue. */
 struct queue_file {
 	struct uext4_file *file;
-	uint64_t id;       /* of the file: an address may be used again */
-	uint32_t nreqs;    /* the queue holds the file while it is not 0 */
+	uint64_t id;    /* of the file: an address may be used again */
+	uint32_t nreqs; /* the queue holds the file while it is not 0 */
 	struct dio_hint hint;
 };
 
@@ -82,12 +86,12 @@ struct queue_list {
 
 struct uext4_queue {
 	LIST_ENTRY(uext4_queue) link; /* [fs->queues_lock] */
-	uint32_t users;       /* [fs->queues_lock] others at work on it */
-	struct uext4_fs *fs;  /* [owner] NULL: unmounted */
-	struct bdev *chan;    /* [const] while fs is set */
-	const char *backend;  /* [const] */
-	uint32_t depth;       /* [const] */
-	int efd;              /* [const] */
+	uint32_t users;           /* [fs->queues_lock] others at work on it */
+	struct uext4_fs *fs;      /* [owner] NULL: unmounted */
+	struct bdev *chan;        /* [const] while fs is set */
+	const char *backend;      /* [const] */
+	uint32_t depth;           /* [const] */
+	int efd;                  /* [const] */
 	struct queue_req *reqs;   /* [const] depth of them */
 	struct queue_slot *slots; /* [const] */
 	/* [owner] */
@@ -101,8 +105,11 @@ struct uext4_queue {
 	/* any thread */
 	_Atomic(struct queue_req *) done; /* data done; latest first */
 	_Atomic(struct queue_req *) over; /* the same of what is over */
-	_Atomic uint32_t nflight; /* from start to over */
-	_Atomic bool sleeping;    /* the owner, in bdev_poll() */
+	_Atomic uint32_t nflight;         /* from start to over */
+	_Atomic bool sleeping;            /* the owner, in bdev_poll() */
+	_Atomic bool is_watched;          /* the owner knows the eventfd */
+	_Atomic bool at_work; /* it is inside, and looks at over when it goes;
+				 set only if is_watched */
 };
 
 static inline void queue_list_init(struct queue_list *l)

@@ -14,8 +14,8 @@
 #include "fs/fs.h"
 #include "fs/queue.h"
 
-static void req_ready(struct uext4_queue *q, struct queue_req *req,
-		int64_t result)
+static void req_ready(
+		struct uext4_queue *q, struct queue_req *req, int64_t result)
 {
 	if (result < 0 && req->file != NULL)
 		result = fs_done(q->fs, (int)result, req->file->inode->inum);
@@ -58,8 +58,7 @@ static int rw_start_engine(struct uext4_queue *q, struct queue_req *req)
 	int ret;
 
 	iov_iter_init(&it, req->iov, req->niov);
-	dio_req_init(r, req->file, req->pos, &it, op_is_write(req),
-			req->flags);
+	dio_req_init(r, req->file, req->pos, &it, op_is_write(req), req->flags);
 	r->slot = &req->slot->lock;
 	r->flying = &req->slot->flying;
 	r->hint = &req->qf->hint;
@@ -72,8 +71,7 @@ static int rw_start_engine(struct uext4_queue *q, struct queue_req *req)
 	atomic_fetch_add_explicit(&q->nflight, 1, memory_order_relaxed);
 	ret = r->write ? dio_write_start(r) : dio_read_start(r);
 	if (ret != DIO_UNDER_WAY)
-		atomic_fetch_sub_explicit(
-				&q->nflight, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&q->nflight, 1, memory_order_relaxed);
 	return ret;
 }
 
@@ -84,11 +82,13 @@ static void rw_start_direct(struct uext4_queue *q, struct queue_req *req)
 
 	if (op_is_write(req))
 		inode_spend_as(req->file->inode, req->file->is_super);
-	else if (!nowait && !(req->file->flags & UEXT4_O_NOATIME))
-		inode_accessed(req->file->inode);
 	ret = rw_start_engine(q, req);
 	if (ret == -ENOSPC && !nowait && write_make_room(q->fs) == 0)
 		ret = rw_start_engine(q, req);
+	/* A read that is refused is no access. */
+	if (ret >= 0 && !op_is_write(req) && !nowait &&
+			!(req->file->flags & UEXT4_O_NOATIME))
+		inode_accessed(req->file->inode);
 	if (ret == DIO_BUFFERED)
 		rw_at_once(q, req);
 	else if (ret < 0)
@@ -107,8 +107,8 @@ static void rw_start(struct uext4_queue *q, struct queue_req *req)
 		ret = write ? fs_may_write(q->fs) : fs_may_read(q->fs);
 	if (ret < 0)
 		req_ready(q, req, ret);
-	else if (write ? (req->file->flags & UEXT4_O_DIRECT) != 0
-			: file_reads_directly(req->file))
+	else if (write ? file_writes_directly(req->file)
+		       : file_reads_directly(req->file))
 		rw_start_direct(q, req);
 	else
 		rw_at_once(q, req);
@@ -149,14 +149,20 @@ void queue_req_over(struct uext4_queue *q, struct queue_req *req)
 		result = dio_write_rest(r);
 		r->need_sync = true;
 	}
-	if (result > 0 && write_wants_sync(req->file, req->flags,
-					  !r->need_sync, &datasync))
+	if (result > 0 &&
+			write_wants_sync(req->file, req->flags, !r->need_sync,
+					&datasync))
 		req_to_sync(q, req, result, datasync);
 	else
 		req_ready(q, req, result);
 }
 
 /* ---- durability ---- */
+
+static bool req_is_fsync(const struct queue_req *req)
+{
+	return req->op == UEXT4_OP_FSYNC || req->op == UEXT4_OP_FDATASYNC;
+}
 
 void queue_sync(struct uext4_queue *q)
 {
@@ -179,9 +185,9 @@ void queue_sync(struct uext4_queue *q)
 	err = sync_batch_run(&batch);
 	for (req = list; req != NULL; req = next) {
 		next = req->next;
-		ret = req->op == UEXT4_OP_FSYNC || req->op == UEXT4_OP_FDATASYNC
-				? file_tell_error(req->file)
-				: 0;
+		/* Others' errors are for fsync and close to tell. */
+		ret = req_is_fsync(req) || err < 0 ? file_tell_error(req->file)
+						   : 0;
 		if (req->result >= 0 && (err < 0 || ret < 0))
 			req->result = err < 0 ? err : ret;
 		req_ready(q, req, req->result);

@@ -15,6 +15,8 @@
  *                reserve_settle(); claim_nodes the blocks claimed for the nodes
  *                of both: no claim goes back that either may still need. So to
  *                enter them meets no -ENOSPC.
+ *          (RS2) claim_nodes holds claim_convert more, for the nodes that direct
+ *                writes in flight may need to convert unwritten blocks.
  *
  * Locks    attr_lock guards the counters.
  */
@@ -36,9 +38,14 @@ void reserve_unclaim(struct inode *inode, uint32_t n);
  * that give it exclude each other. */
 int reserve_blocks(struct inode *inode, lblk_t lblk, uint32_t n, pblk_t goal,
 		struct alloc_pa *pa, struct map_run *ret_run) UEXT4_MUST_CHECK;
-/* *ret_ours: the run is still only reserved when this fails. */
+/* *ret_ours: the run is still only reserved when this fails. The caller has the
+ * inode written, later in the same transaction. */
 int reserve_enter(struct handle *h, struct inode *inode,
 		const struct map_run *run, bool *ret_ours) UEXT4_MUST_CHECK;
+/* The second half of it: the run is marked used already, by alloc_rsv_commit()
+ * in the same transaction. When this fails it is freed. */
+int reserve_insert(struct handle *h, struct inode *inode,
+		const struct map_run *run) UEXT4_MUST_CHECK;
 /* Credits for that, without those of the inode. */
 uint32_t reserve_credits(const struct inode *inode, uint32_t len);
 /* Claims go back to pages that stay dirty. They were theirs a moment ago; if
@@ -46,5 +53,14 @@ uint32_t reserve_credits(const struct inode *inode, uint32_t len);
 void reserve_reclaim(struct inode *inode, uint32_t n);
 /* @n reserved blocks were entered or given back. */
 void reserve_settle(struct inode *inode, uint32_t n);
+
+/* Room for the nodes of one conversion: how many blocks were claimed, to be given
+ * back when it is over. 0 for files without unwritten blocks. */
+int reserve_claim_convert(
+		struct inode *inode, uint32_t *ret_n) UEXT4_MUST_CHECK;
+void reserve_unclaim_convert(struct inode *inode, uint32_t n);
+/* map_convert_flags(), the nodes from what was claimed. */
+int reserve_convert(struct handle *h, struct inode *inode, lblk_t lblk,
+		uint32_t len, uint32_t flags) UEXT4_MUST_CHECK;
 
 #endif /* UEXT4_FS_RESERVE_H */

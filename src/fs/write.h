@@ -4,6 +4,7 @@
  *
  *	file_write_iter()		dispatch			file_write.c
  *	  buffered_write_iter()		through the page cache		file_write.c
+ *	  dax_write_iter()		by the device's memory		dax_write.c
  *	  dio_write_iter()		direct				dio_write.c
  *	    dio_write_start()		(a queue begins here: queue.c)
  *	      write_checks()		limits, privileges, times	file_write.c
@@ -51,9 +52,8 @@ struct dio_query {
 	bool gap;     /* begins behind isize, whose block may hold rubbish */
 	bool strip;   /* privileges must be stripped */
 	bool nowait;
-	bool serial; /* the protocol of Linux: dio_extend=serial, files without
-			an unwritten state under dio_alloc=unwritten, and what
-			extends by part of a block under dio_size=prefix */
+	bool serial; /* the protocol of Linux: dio_extend=serial, and files
+			without an unwritten state under dio_alloc=unwritten */
 	enum dio_range range;
 };
 
@@ -77,14 +77,20 @@ ssize_t dio_write_iter(struct uext4_file *file, uint64_t pos,
 		struct iov_iter *it, unsigned rwf, bool *ret_synced);
 ssize_t buffered_write_iter(struct uext4_file *file, uint64_t pos,
 		struct iov_iter *it, unsigned rwf);
+/* Of a DAX file, whether it was opened O_DIRECT or not. */
+ssize_t dax_write_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf);
+ssize_t dax_read_iter(struct uext4_file *file, uint64_t pos,
+		struct iov_iter *it, unsigned rwf);
 /* The rest of a direct write, at an explicit position: append is not applied
  * twice (F1). */
 ssize_t buffered_write_at(
 		struct uext4_file *file, uint64_t pos, struct iov_iter *it);
 ssize_t file_read_iter(struct uext4_file *file, uint64_t pos,
 		struct iov_iter *it, unsigned rwf);
-/* Does a read of @file go to the device, past the cache? */
+/* Does a read, a write of @file go to the device, past the cache? */
 bool file_reads_directly(const struct uext4_file *file);
+bool file_writes_directly(const struct uext4_file *file);
 
 /* Does the call choose its position itself (W12)? */
 bool write_is_append(const struct uext4_file *file, unsigned rwf);

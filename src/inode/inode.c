@@ -188,6 +188,17 @@ static const struct map_ops inode_map_ops = {
 	.dirty = inode_map_dirty,
 };
 
+/* Nothing that this asks changes while the inode is in memory. */
+static bool inode_can_dax(const struct inode *inode)
+{
+	return inode->it->dax_ops && inode_is_reg(inode) &&
+			!(inode_flags(inode) &
+					(DINODE_F_INLINE_DATA |
+							DINODE_F_JOURNAL_DATA |
+							DINODE_F_VERITY |
+							DINODE_F_ENCRYPT));
+}
+
 /* @inode->d is filled: set up what hangs on it. */
 static void inode_setup_mapping(struct inode *inode)
 {
@@ -213,6 +224,10 @@ static void inode_setup_mapping(struct inode *inode)
 	m->blocks = nblk;
 	mapping_init(m);
 	atomic_store(&inode->file.size, inode->d.size);
+	if (inode_can_dax(inode)) {
+		inode->file.dax = true;
+		inode->file.ops = it->dax_ops;
+	}
 }
 
 /* Does i_block hold a map (and not a device number, target or inline data)? */

@@ -187,6 +187,7 @@ ssize_t iomap_buffered_write(
 {
 	size_t done = 0;
 
+	assert(!f->dax); /* DX1 */
 	while (it->count > 0) {
 		ssize_t ret;
 
@@ -290,6 +291,7 @@ ssize_t iomap_buffered_read(
 	uint64_t end;
 	int ret = 0;
 
+	assert(!f->dax); /* DX1 */
 	if (pos >= size)
 		return 0;
 	end = pos + min_u64(it->count, size - pos);

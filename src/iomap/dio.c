@@ -50,8 +50,8 @@ static _Alignas(4096) const uint8_t dio_zeroes[DIO_ZERO_BYTES];
 static void dio_put(struct iomap_dio *dio)
 {
 	/* Release: the request may be gone after data_done(). */
-	if (atomic_fetch_sub_explicit(&dio->inflight, 1,
-			    memory_order_acq_rel) == 1)
+	if (atomic_fetch_sub_explicit(
+			    &dio->inflight, 1, memory_order_acq_rel) == 1)
 		dio->data_done(dio);
 }
 
@@ -101,7 +101,9 @@ static void dio_wait_bios(struct iomap_dio *dio)
 		(void)bdev_poll(dio->dev, 1, DIO_POLL_MS);
 }
 
-/* The bio that goes on at @addr, or a new one. */
+/* The bio that goes on at @addr and has room for what is left of the memory and
+ * an edge, or a new one. Blocks that are neighbours on the device may have holes
+ * between them in the file: then a read's memory is in many pieces. */
 static struct iomap_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
 {
 	struct iomap_bio *bio;
@@ -109,7 +111,9 @@ static struct iomap_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
 	if (dio->nbio > 0) {
 		bio = &dio->bio[dio->nbio - 1];
 		if (bio->io.pos + bio->bytes == addr &&
-				bio->bytes < DIO_BIO_BYTES)
+				bio->bytes < DIO_BIO_BYTES &&
+				bio->io.iovcnt + dio->it.niov + 1 <=
+						dio->max_iov)
 			return bio;
 	}
 	if (dio->nbio == dio->max_bio) {
@@ -144,8 +148,8 @@ static void dio_add_zero(struct iomap_dio *dio, uint64_t addr, uint32_t len)
 
 /*
  * The next @len bytes of the caller's memory to or from @addr; both are whole
- * sectors. What goes on in memory joins the iovec before, so a bio needs no
- * more iovecs than the caller has segments, and the two edges.
+ * sectors. What goes on in memory joins the iovec before, so a write's bio needs
+ * no more iovecs than the caller has segments, and the two edges.
  */
 static void dio_add_data(struct iomap_dio *dio, uint64_t addr, uint64_t len)
 {
@@ -340,14 +344,11 @@ static int dio_map(struct iomap_dio *dio)
 
 /* ---- start and complete ---- */
 
-/* Bring the cache and the device together in the range. -ENOTBLK: a page
- * cannot be dropped. */
-static int dio_sync_cache(struct iomap_dio *dio)
+int iomap_dio_sync_cache(struct iomap_file *f, uint64_t pos, uint64_t len,
+		bool write, bool nowait)
 {
-	struct iomap_file *f = dio->f;
-	uint64_t first = dio->start >> f->blkbits;
-	uint64_t last = (dio->end - 1) >> f->blkbits;
-	bool nowait = dio->flags & IOMAP_DIO_NOWAIT;
+	uint64_t first = pos >> f->blkbits;
+	uint64_t last = (pos + len - 1) >> f->blkbits;
 	int ret = 0;
 
 	if (atomic_load(&f->pages.npages) == 0)
@@ -355,11 +356,11 @@ static int dio_sync_cache(struct iomap_dio *dio)
 	if (pages_has_dirty(&f->pages, first, last)) {
 		if (nowait)
 			return -EAGAIN;
-		ret = iomap_writeback(f, dio->start, dio->end - 1);
+		ret = iomap_writeback(f, pos, pos + len - 1);
 		if (ret < 0)
 			return ret;
 	}
-	if (!dio->write)
+	if (!write)
 		return 0;
 	ret = pages_invalidate(&f->pages, first, last, nowait);
 	return ret == -EBUSY ? -ENOTBLK : ret;
@@ -430,7 +431,8 @@ int iomap_dio_start(struct iomap_dio *dio)
 	int none = 0;
 	int ret;
 
-	ret = dio_sync_cache(dio);
+	ret = iomap_dio_sync_cache(dio->f, dio->start, dio->end - dio->start,
+			dio->write, (dio->flags & IOMAP_DIO_NOWAIT) != 0);
 	if (ret == -ENOTBLK) {
 		dio->soft_error = ret;
 		dio_put(dio);
@@ -541,8 +543,8 @@ ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
 	}
 	if (write && dops != NULL && dops->end_io != NULL &&
 			dio.pos > dio.start) {
-		int err = dops->end_io(f, pos, iomap_dio_bytes(&dio), ret,
-				dio.seen);
+		int err = dops->end_io(
+				f, pos, iomap_dio_bytes(&dio), ret, dio.seen);
 
 		ret = ret < 0 ? ret : err;
 	}

@@ -126,8 +126,8 @@ void iomap_dio_drain(struct iomap_file *f)
 				f->ops->in_flight == NULL)
 			cond_wait(&f->dio_wait, &f->dio_lock);
 		else
-			(void)cond_wait_ms(&f->dio_wait, &f->dio_lock,
-					DRAIN_MS);
+			(void)cond_wait_ms(
+					&f->dio_wait, &f->dio_lock, DRAIN_MS);
 		mutex_unlock(&f->dio_lock);
 	}
 	atomic_fetch_sub(&f->dio_waiters, 1);

@@ -2,8 +2,8 @@
 /*
  * The mapping contract: how file I/O asks where the bytes of a file are.
  *
- * One struct iomap and one struct iomap_ops serve direct and buffered I/O,
- * seek and extent listing (DAX later). This floor never allocates, never
+ * One struct iomap and one struct iomap_ops serve buffered, direct and DAX I/O,
+ * seek and extent listing. This floor never allocates, never
  * journals and has never heard of ext4: it asks. So it is tested with a
  * ten-line fake mapping.
  *
@@ -69,6 +69,7 @@ enum iomap_type {
 #define IOMAP_DIRECT 0x08u
 #define IOMAP_NOWAIT 0x10u /* -EAGAIN instead of waiting or allocating */
 #define IOMAP_DSYNC  0x20u /* wants to know IOMAP_F_DIRTY */
+#define IOMAP_DAX    0x40u /* of a DAX file: see dax.c, and end() */
 
 /* A run of the file in one state. All in bytes. */
 struct iomap {
@@ -86,7 +87,12 @@ struct iomap_ops {
 	 * ("do it buffered", dio.md M3). */
 	int (*begin)(struct iomap_file *f, uint64_t pos, uint64_t len,
 			uint32_t flags, struct iomap *ret_map);
-	/* Optional. @done: the bytes of the answer that were used. */
+	/* Optional. @done: the bytes of the answer that were used. After a
+	 * DAX write it is all of @len, the data being on the device, or 0 if
+	 * that failed: blocks that begin() only reserved (MAPPED|NEW) are
+	 * entered as written, or given back; unwritten ones are converted, the
+	 * sizes raised to at least @pos + @done. On an error of its own the
+	 * bytes stay invisible. */
 	int (*end)(struct iomap_file *f, uint64_t pos, uint64_t len,
 			uint64_t done, uint32_t flags, struct iomap *map);
 	/* Promise space for @nblk delayed blocks (buffered write), and take
@@ -156,6 +162,7 @@ struct iomap_file {
 	struct bdev *dev;            /* [const] */
 	uint32_t blkbits;            /* [const] block and page size */
 	uint32_t inum;               /* [const] for request tags */
+	bool dax;              /* [const] once loaded: no page ever (DX1) */
 	_Atomic uint64_t size; /* isize; set under size_lock of the owner */
 	struct rwsem inval;    /* cache fills (shared) against removal of
 					blocks (exclusive): invalidate_lock */
@@ -275,20 +282,20 @@ struct iomap_dio {
 	struct bdev *dev; /* the file's own, or a channel to it */
 	void (*data_done)(struct iomap_dio *dio);
 	bool write;
-	bool has_hint;     /* hint is an answer of begin() that still holds */
-	uint32_t flags;    /* IOMAP_DIO_* as asked */
-	uint32_t fixed;    /* bdev_io.fixed of one-piece memory */
+	bool has_hint;  /* hint is an answer of begin() that still holds */
+	uint32_t flags; /* IOMAP_DIO_* as asked */
+	uint32_t fixed; /* bdev_io.fixed of one-piece memory */
 	struct iomap hint;
 	/* dio.c's. */
-	uint32_t seen; /* IOMAP_DIO_UNWRITTEN ... */
-	bool can_fua;  /* DI5 so far */
+	uint32_t seen;  /* IOMAP_DIO_UNWRITTEN ... */
+	bool can_fua;   /* DI5 so far */
 	bool submitted; /* some bios have been */
 	uint64_t start;
 	uint64_t pos; /* mapped up to here */
 	uint64_t end;
 	uint64_t size; /* isize, sampled once (B43) */
 	uint64_t mapped_end;
-	int soft_error; /* why pos is not end, or 0 */
+	int soft_error;        /* why pos is not end, or 0 */
 	struct iov_iter it;    /* at pos */
 	struct iov_iter tail;  /* a read's memory behind isize, */
 	uint32_t tail_len;     /* filled from the device */
@@ -307,6 +314,11 @@ int iomap_dio_init(struct iomap_dio *dio, struct iomap_file *f, uint64_t pos,
 /* 0: data_done() is called, or was; else nothing is in flight and never was.
  * With 0 perhaps less than everything is on its way: iomap_dio_bytes(). */
 int iomap_dio_start(struct iomap_dio *dio) UEXT4_MUST_CHECK;
+/* Bring the cache and the device together in the range: dirty pages are written
+ * back, for a write all are dropped. -ENOTBLK: one cannot be. start does it by
+ * itself; who prepares blocks for holes does it before. */
+int iomap_dio_sync_cache(struct iomap_file *f, uint64_t pos, uint64_t len,
+		bool write, bool nowait);
 /* Has data_done() been called? Polls the device once, may sleep for some ms. */
 bool iomap_dio_poll(struct iomap_dio *dio);
 void iomap_dio_end(struct iomap_dio *dio);
@@ -333,6 +345,19 @@ void iomap_dio_done(struct iomap_file *f);
 void iomap_dio_drain(struct iomap_file *f);
 /* Is any in flight? Does what can be done for it, without sleeping. */
 bool iomap_dio_busy(struct iomap_file *f);
+
+/* ---- DAX: dax.c ---- */
+
+/*
+ * Read or write at @pos the bytes of @it, any position and length, of a file
+ * with @dax set. The caller holds the iolock: shared for reads, and for writes
+ * with IOMAP_DIO_OVERWRITE_ONLY in @flags, which are -EAGAIN without an effect
+ * unless all of the range is written blocks; else exclusively. Returns bytes
+ * done and advances @it by as much (less than asked at EOF, or in front of an
+ * error), or -errno. The sizes have been raised by end().
+ */
+ssize_t iomap_dax_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
+		bool write, uint32_t flags);
 
 /* ---- buffered: buffered.c, writeback.c ---- */
 
@@ -372,7 +397,8 @@ int iomap_invalidate(struct iomap_file *f, uint64_t start, uint64_t end);
 /* Make [pos, pos+len) read as zeroes: holes and unwritten stay; cached pages
  * and mapped blocks are zeroed through the cache (dirty). For the tail of the
  * EOF block (W17) and the edges of punch and zero range. *ret_did says whether
- * anything had to be zeroed. Caller: iolock exclusive. */
+ * anything had to be zeroed. Of a DAX file mapped blocks are zeroed in place, as
+ * a write would. Caller: iolock exclusive. */
 int iomap_zero_range(struct iomap_file *f, uint64_t pos, uint64_t len,
 		bool *ret_did);
 /* SEEK_DATA / SEEK_HOLE: dirty pages over holes and unwritten count as data.
@@ -393,6 +419,10 @@ int iomap_ask(struct iomap_file *f, uint64_t pos, uint64_t len, uint32_t flags,
 		struct iomap *ret_map) UEXT4_MUST_CHECK;
 int iomap_release(struct iomap_file *f, uint64_t done, uint32_t flags,
 		struct iomap *map);
+/* iomap_zero_range() of a DAX file; *ret_did becomes true if anything had to
+ * be zeroed. */
+int iomap_dax_zero(struct iomap_file *f, uint64_t pos, uint64_t len,
+		bool *ret_did) UEXT4_MUST_CHECK;
 
 static inline uint32_t iomap_block_size(const struct iomap_file *f)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making a range read as zeroes, through the cache.
+ * Making a range read as zeroes, through the cache (DAX files: dax.c).
  *
  * The caller holds the iolock exclusively, so only write-back changes what we
  * look at: it turns a dirty page over a hole into a clean one over a block.
@@ -96,6 +96,10 @@ int iomap_zero_range(
 	bool did = false;
 	int ret = 0;
 
+	if (f->dax) {
+		ret = iomap_dax_zero(f, pos, len, &did);
+		len = 0;
+	}
 	while (len > 0) {
 		uint64_t n;
 

@@ -193,12 +193,19 @@ static int map_lookup_locked(struct mapping *m, lblk_t lblk,
 
 /* ---- changes ---- */
 
-/* The tree is not what it was: have the inode written. */
+/* The tree is not what it was: have the inode written, or leave that to the
+ * caller. */
+static int map_changed_flags(struct handle *h, struct mapping *m,
+		uint32_t flags) UEXT4_REQUIRES(m->lock)
+{
+	m->seq++;
+	return flags & MAP_F_LATE ? 0 : m->ops->dirty(m, h);
+}
+
 static int map_changed(struct handle *h, struct mapping *m)
 		UEXT4_REQUIRES(m->lock)
 {
-	m->seq++;
-	return m->ops->dirty(m, h);
+	return map_changed_flags(h, m, 0);
 }
 
 static void map_forget_locked(struct mapping *m, lblk_t lblk, uint64_t end)
@@ -377,7 +384,7 @@ int map_insert(struct handle *h, struct mapping *m, lblk_t lblk, pblk_t pblk,
 		if (m->is_extents)
 			m->blocks += len; /* ind_insert() has counted */
 		map_remember_locked(m, &run);
-		ret = map_changed(h, m);
+		ret = map_changed_flags(h, m, flags);
 	} else {
 		map_forget_locked(m, lblk, end);
 		/* A block tree may have come to nodes that are still empty. */
@@ -405,10 +412,28 @@ static int map_check_mapped(struct mapping *m, lblk_t lblk, uint64_t end)
 	return 0;
 }
 
+/* What is remembered of [lblk, end) after its state was changed: if all of it was
+ * one run, that run in the new state; else nothing. */
+static void map_remember_state(struct mapping *m, lblk_t lblk, uint64_t end,
+		const struct map_run *was, bool to_unwritten)
+		UEXT4_REQUIRES(m->lock)
+{
+	struct map_run run = *was;
+
+	if (run.type == MAP_HOLE || end - lblk > run.len) {
+		map_forget_locked(m, lblk, end);
+		return;
+	}
+	run.len = (uint32_t)(end - lblk);
+	run.type = to_unwritten ? MAP_UNWRITTEN : MAP_WRITTEN;
+	map_remember_locked(m, &run);
+}
+
 static int map_set_state(struct handle *h, struct mapping *m, lblk_t lblk,
-		uint32_t len, bool to_unwritten)
+		uint32_t len, bool to_unwritten, uint32_t flags)
 {
 	const uint64_t end = (uint64_t)lblk + len;
+	struct map_run was = { .type = MAP_HOLE };
 	int ret, err;
 
 	if (end > map_max_blocks(m))
@@ -420,11 +445,17 @@ static int map_set_state(struct handle *h, struct mapping *m, lblk_t lblk,
 	if (!m->is_extents) {
 		ret = map_check_mapped(m, lblk, end);
 	} else {
+		if (m->es && !es_find(m->es, lblk, &was))
+			was.type = MAP_HOLE;
 		/* As metadata: what is promised to a finished write must not
 		 * fail for want of a node block. */
-		ret = ext_convert(h, m, lblk, len, to_unwritten, ALLOC_F_ROOT);
-		map_forget_locked(m, lblk, end);
-		err = map_changed(h, m);
+		ret = ext_convert(h, m, lblk, len, to_unwritten,
+				map_node_flags(m, MAP_F_ROOT | flags));
+		if (ret == 0)
+			map_remember_state(m, lblk, end, &was, to_unwritten);
+		else
+			map_forget_locked(m, lblk, end);
+		err = map_changed_flags(h, m, flags);
 		if (ret == 0)
 			ret = err;
 	}
@@ -432,15 +463,32 @@ static int map_set_state(struct handle *h, struct mapping *m, lblk_t lblk,
 	return ret;
 }
 
+int map_convert_flags(struct handle *h, struct mapping *m, lblk_t lblk,
+		uint32_t len, uint32_t flags)
+{
+	return map_set_state(h, m, lblk, len, false, flags);
+}
+
 int map_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len)
 {
-	return map_set_state(h, m, lblk, len, false);
+	return map_set_state(h, m, lblk, len, false, 0);
+}
+
+int map_convert_fits(struct mapping *m, lblk_t lblk, uint32_t len)
+{
+	int ret;
+
+	rwsem_read_lock(&m->lock);
+	ret = m->is_extents ? ext_convert_fits(m, lblk, (uint64_t)lblk + len)
+			    : 1;
+	rwsem_read_unlock(&m->lock);
+	return ret;
 }
 
 int map_convert_unwritten(
 		struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len)
 {
-	return map_set_state(h, m, lblk, len, true);
+	return map_set_state(h, m, lblk, len, true, 0);
 }
 
 int map_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
@@ -463,6 +511,18 @@ int map_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 	err = map_changed(h, m);
 	rwsem_write_unlock(&m->lock);
 	return ret < 0 ? ret : err;
+}
+
+int map_find_extent(struct mapping *m, lblk_t lblk, struct map_run *ret_run)
+{
+	int ret;
+
+	if (!m->is_extents)
+		return -EOPNOTSUPP;
+	rwsem_read_lock(&m->lock);
+	ret = ext_find_whole(m, lblk, ret_run);
+	rwsem_read_unlock(&m->lock);
+	return ret;
 }
 
 int map_walk(struct mapping *m,
@@ -501,6 +561,18 @@ uint32_t map_nodes_run(const struct mapping *m, uint32_t len)
 	/* One at each level that it may have by then, and a new root's. */
 	return min_of(atomic_load_explicit(&m->depth, memory_order_relaxed) + 2,
 			DEXT_DEPTH_MAX);
+}
+
+uint32_t map_nodes_convert(const struct mapping *m, uint32_t levels)
+{
+	uint32_t depth = levels +
+			atomic_load_explicit(&m->depth, memory_order_relaxed);
+
+	if (!m->is_extents)
+		return 0;
+	/* Two cuts: one node at each level and a new root's, and the second
+	 * finds one level more. */
+	return min_of(2 * depth + 3, 2u * DEXT_DEPTH_MAX);
 }
 
 uint32_t map_nodes_worst(const struct mapping *m, uint32_t len)

@@ -39,6 +39,7 @@ void bug_image_of(struct bug *b, const struct env_profile *profile,
 	memset(b, 0, sizeof(*b));
 	env_image(&b->e, profile, size);
 	b->now.tv_sec = 1700000000;
+	b->emu.flags = BDEV_EMU_F_MAP;
 	b->opts = (struct uext4_mount_opts){
 		.size = sizeof(b->opts),
 		.flags = UEXT4_MNT_NOTHREAD,

@@ -19,8 +19,8 @@
 struct bug {
 	struct env e;
 	struct bdev *dev;
-	struct bdev_emu_opts emu; /* of the device */
 	struct uext4_mount_opts opts;
+	struct bdev_emu_opts emu; /* of the device, from the next mount on */
 	struct timespec now;
 };
 

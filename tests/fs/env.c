@@ -163,10 +163,12 @@ int env_try_mount(struct env *e, const struct uext4_mount_opts *opts)
 
 	if (opts)
 		o = *opts;
-	if (getenv("UEXT4_TEST_DIRECT"))
-		o.flags |= UEXT4_MNT_DIRECT;
 	o.size = sizeof(o);
 	o.flags |= e->flags;
+	if (getenv("UEXT4_TEST_DAX"))
+		o.flags |= UEXT4_MNT_DAX;
+	else if (getenv("UEXT4_TEST_DIRECT"))
+		o.flags |= UEXT4_MNT_DIRECT;
 	o.log = env_log;
 	o.log_ctx = e;
 	e->log[0] = '\0';

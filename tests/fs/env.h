@@ -12,7 +12,8 @@
  * reader, mounts again read-only and looks once more: three equal trees.
  *
  * Images stand in $UEXT4_TEST_DIR, else /dev/shm, else $TMPDIR, else /tmp.
- * UEXT4_KEEP=1 leaves them there, UEXT4_TEST_DIRECT=1 opens them with O_DIRECT.
+ * UEXT4_KEEP=1 leaves them there, UEXT4_TEST_DIRECT=1 opens them with O_DIRECT,
+ * UEXT4_TEST_DAX=1 mounts with DAX.
  */
 #ifndef UEXT4_TESTS_FS_ENV_H
 #define UEXT4_TESTS_FS_ENV_H

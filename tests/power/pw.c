@@ -21,6 +21,7 @@
 #include "fs/fs.h"
 #include "journal/txn.h"
 #include "power/pw_int.h"
+#include "power/pw_queue.h"
 
 const struct pw_profile pw_profiles[] = {
 	{ "ext4-4k",
@@ -157,6 +158,9 @@ struct uext4_mount_opts pw_opts(struct pw *pw)
 		.log = pw_log,
 		.now = pw_now,
 		.now_ctx = pw,
+		.dio_alloc = pw->setup.dio_alloc,
+		.dio_extend = pw->setup.dio_extend,
+		.dio_size = pw->setup.dio_size,
 	};
 
 	return o;
@@ -238,6 +242,21 @@ void pw_crowd(struct pw *pw, uint32_t room)
 	}
 }
 
+/* A device of the contents of @img, as the workload wants it; with a map if the
+ * mount will want one. */
+static void open_dev(struct pw *pw, const struct emu_img *img)
+{
+	struct bdev_emu_opts o = { .seed = pw->setup.seed };
+
+	if (pw->setup.mnt_flags & UEXT4_MNT_DAX)
+		o.flags |= BDEV_EMU_F_MAP;
+	if (pw->setup.async)
+		o.flags |= BDEV_EMU_F_ASYNC;
+	assert_int_equal(bdev_emu_open(img, &o, &pw->dev), 0);
+	bdev_emu_set_gate(pw->dev, gate, pw);
+	assert_int_equal(bdev_emu_record(pw->dev), 0);
+}
+
 static void mount_it(struct pw *pw)
 {
 	struct uext4_mount_opts o = pw_opts(pw);
@@ -278,6 +297,8 @@ static int model_file(
 	uint8_t *data;
 	int ret;
 
+	if (pwq_find(pw, st->ino, st->generation))
+		return 0; /* it has a model of its own */
 	ret = pw_read_all(node, st->size, &data);
 	if (ret < 0)
 		return ret;
@@ -320,6 +341,7 @@ static void forget(struct pw *pw)
 	struct pw_file *f;
 	uint32_t i;
 
+	pwq_forget(pw);
 	while ((f = pw->files) != NULL) {
 		pw->files = f->next;
 		while ((v = f->versions) != NULL) {
@@ -356,9 +378,7 @@ bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
 				p->name);
 		return false;
 	}
-	assert_int_equal(bdev_emu_open(pw->start, NULL, &pw->dev), 0);
-	bdev_emu_set_gate(pw->dev, gate, pw);
-	assert_int_equal(bdev_emu_record(pw->dev), 0);
+	open_dev(pw, pw->start);
 	mount_it(pw);
 	snapshot(pw);
 	return true;
@@ -421,6 +441,7 @@ static void take_log(struct pw *pw, bool unmount, struct emu_img **ret_base,
 {
 	if (!unmount)
 		bdev_emu_cut(pw->dev);
+	pwq_close(pw);
 	while (pw->nheld > 0)
 		(void)uext4_close(pw->held[--pw->nheld]);
 	if (unmount) {
@@ -460,10 +481,8 @@ void pw_crash(struct pw *pw, uint64_t seed, uint64_t max_states)
 	emu_log_free(log);
 	emu_img_free(base);
 	forget(pw);
-	assert_int_equal(bdev_emu_open(left, NULL, &pw->dev), 0);
+	open_dev(pw, left);
 	emu_img_free(left);
-	bdev_emu_set_gate(pw->dev, gate, pw);
-	assert_int_equal(bdev_emu_record(pw->dev), 0);
 	mount_it(pw);
 	snapshot(pw);
 }
@@ -499,6 +518,7 @@ uint64_t pw_judge_repaired(struct pw *pw, uint64_t max_states)
 void pw_sum_add(struct pw_sum *sum, const struct pw_sum *one)
 {
 	sum->states += one->states;
+	sum->async += one->async;
 	sum->nested += one->nested;
 	sum->recoveries += one->recoveries;
 	sum->metadata += one->metadata;
@@ -520,4 +540,6 @@ void pw_sum_print(const struct pw_sum *sum)
 			(unsigned long long)sum->unconfirmed,
 			(unsigned long long)sum->e2fsck,
 			(unsigned long long)sum->lives);
+	printf("# power: of which %llu with asynchronous writes in flight\n",
+			(unsigned long long)sum->async);
 }

@@ -2,7 +2,7 @@
 /*
  * Power cuts under random mixes of operations, seeds printed.
  *
- * usage: t_power_mix mixes|chains|plain FIRST-SEED COUNT [SECONDS]
+ * usage: t_power_mix [dax_]mixes|chains|plain FIRST-SEED COUNT [SECONDS]
  *
  * mixes   on a journal, cut once
  * chains  cut, recovered, used and cut again, three times: what one life of the
@@ -222,6 +222,7 @@ static void mix_op(struct mix *m)
 
 /* ---- the kinds ---- */
 
+static uint32_t mix_flags; /* of the mounts */
 static unsigned long first_seed = 1;
 static unsigned long nseeds = 1;
 static unsigned long nseconds; /* 0: as long as it takes */
@@ -254,7 +255,10 @@ static void ops(struct mix *m, unsigned n)
 static void run_mix(unsigned long seed)
 {
 	/* Every other round of profiles has its data overtaken by commits. */
-	struct pw_setup setup = { .commit_at_data = seed / pw_nprofiles % 2 };
+	struct pw_setup setup = {
+		.mnt_flags = mix_flags,
+		.commit_at_data = seed / pw_nprofiles % 2,
+	};
 	struct mix m = { .x = seed };
 
 	if (!start(&m, "mix", &pw_profiles[seed % pw_nprofiles], &setup))
@@ -266,7 +270,10 @@ static void run_mix(unsigned long seed)
 
 static void run_chain(unsigned long seed)
 {
-	struct pw_setup setup = { .commit_at_data = seed / pw_nprofiles % 2 };
+	struct pw_setup setup = {
+		.mnt_flags = mix_flags,
+		.commit_at_data = seed / pw_nprofiles % 2,
+	};
 	struct mix m = { .x = seed };
 	unsigned i;
 
@@ -293,7 +300,8 @@ static void run_plain(unsigned long seed)
 	};
 	struct mix m = { .x = seed };
 
-	if (!start(&m, "plain", &profiles[seed % 2], NULL))
+	if (!start(&m, "plain", &profiles[seed % 2],
+			    &(struct pw_setup){ .mnt_flags = mix_flags }))
 		return;
 	ops(&m, MIX_OPS);
 	(void)pw_judge_repaired(&pw, pw_max_states(150));
@@ -332,7 +340,9 @@ static void without_a_journal_what_was_synced_survives(void **state)
 
 int main(int argc, char **argv)
 {
-	const char *kind = argc > 1 ? argv[1] : "mixes";
+	const char *what = argc > 1 ? argv[1] : "mixes";
+	bool is_dax = strncmp(what, "dax_", 4) == 0;
+	const char *kind = is_dax ? what + 4 : what;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_mixes_survive_power_cuts),
 		cmocka_unit_test(chains_of_power_cuts_are_survived),
@@ -341,6 +351,7 @@ int main(int argc, char **argv)
 	size_t which = kind[0] == 'm' ? 0 : kind[0] == 'c' ? 1 : 2;
 	int ret;
 
+	mix_flags = is_dax ? UEXT4_MNT_DAX : 0;
 	if (argc > 2)
 		first_seed = strtoul(argv[2], NULL, 0);
 	if (argc > 3)

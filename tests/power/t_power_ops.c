@@ -243,23 +243,71 @@ static void log_wraps(struct pw *pw)
 	}
 }
 
+/* Stores, and writes to new blocks, at any byte; zeroing in place. */
+static void dax(struct pw *pw)
+{
+	uint32_t ino = pw_create(pw, "/f");
+
+	pw_restart(pw);
+	OPS(pw_write(pw, "/f", 0, 100, 9000, 10));
+	ACKED(ino, pw_write(pw, "/f", UEXT4_O_DSYNC, 9100, 300, 30));
+	OPS(pw_write(pw, "/f", 0, 4000, 3000, 50)); /* stores alone */
+	ACKED(ino, pw_fdatasync(pw, "/f"));
+	OPS(pw_write(pw, "/f", UEXT4_O_APPEND, 0, 700, 70));
+	OPS(pw_write(pw, "/f", UEXT4_O_DIRECT, 30001, 6000, 90));
+	OPS(pw_write(pw, "/f", 0, 8000, 25000, 110)); /* all kinds of blocks */
+	ACKED(ino, pw_fsync(pw, "/f"));
+	OPS(pw_truncate(pw, "/f", 20003));
+	OPS(pw_truncate(pw, "/f", 26000));
+	OPS(pw_write(pw, "/f", 0, 27000, 10, 130));
+	SYNCED(pw_falloc(pw, "/f",
+			UEXT4_FALLOC_PUNCH_HOLE | UEXT4_FALLOC_KEEP_SIZE, 5000,
+			9000));
+	OPS(pw_falloc(pw, "/f", 0, 20000, 30000));
+	OPS(pw_write(pw, "/f", 0, 40000, 5000, 150)); /* into unwritten */
+	ACKED(ino, pw_write(pw, "/f", UEXT4_O_SYNC, 48000, 9000, 170));
+	OPS(pw_falloc(pw, "/f", UEXT4_FALLOC_ZERO_RANGE, 41000, 3000));
+	OPS(pw_write(pw, "/f", 0, 0, 60000, 190));
+	OPS(pw_unlink(pw, "/f"));
+	OPS(pw_create(pw, "/g"));
+	OPS(pw_write(pw, "/g", 0, 50000, 20000, 210)); /* its blocks again */
+	SYNCED((void)0);
+	OPS(pw_write(pw, "/g", 0, 49000, 3000, 230));
+}
+
 struct workload {
 	const char *name;
 	void (*run)(struct pw *pw);
 	bool unmount; /* unmount is part of what is cut */
+	struct pw_setup setup;
 };
 
 static const struct workload workloads[] = {
-	{ "names", names, true },
-	{ "renames", renames, false },
-	{ "attributes", attributes, true },
-	{ "buffered", buffered, true },
-	{ "direct", direct, false },
-	{ "sizes", sizes, true },
-	{ "allocations", allocations, false },
-	{ "orphans", orphans, true },
-	{ "large_directory", large_directory, false },
-	{ "log_wraps", log_wraps, true },
+	{ .name = "names", .run = names, .unmount = true },
+	{ .name = "renames", .run = renames },
+	{ .name = "attributes", .run = attributes, .unmount = true },
+	{ .name = "buffered", .run = buffered, .unmount = true },
+	{ .name = "direct", .run = direct },
+	{ .name = "sizes", .run = sizes, .unmount = true },
+	{ .name = "allocations", .run = allocations },
+	{ .name = "orphans", .run = orphans, .unmount = true },
+	{ .name = "large_directory", .run = large_directory },
+	{ .name = "log_wraps", .run = log_wraps, .unmount = true },
+	{ .name = "dax",
+			.run = dax,
+			.unmount = true,
+			.setup = { .mnt_flags = UEXT4_MNT_DAX } },
+	{ .name = "dax_overtaken",
+			.run = dax,
+			.setup = { .mnt_flags = UEXT4_MNT_DAX,
+					.commit_at_data = true } },
+	{ .name = "dax_sizes",
+			.run = sizes,
+			.unmount = true,
+			.setup = { .mnt_flags = UEXT4_MNT_DAX } },
+	{ .name = "dax_allocations",
+			.run = allocations,
+			.setup = { .mnt_flags = UEXT4_MNT_DAX } },
 };
 
 static struct pw_sum total;
@@ -273,7 +321,7 @@ static void survives_cuts(void **state)
 	for (p = 0; p < pw_nprofiles; p++) {
 		if (!pw_is_wanted(w->name, &pw_profiles[p]))
 			continue;
-		if (!pw_open(&pw, w->name, &pw_profiles[p], NULL))
+		if (!pw_open(&pw, w->name, &pw_profiles[p], &w->setup))
 			skip();
 		w->run(&pw);
 		(void)pw_judge(&pw, w->unmount, pw_max_states(5000));

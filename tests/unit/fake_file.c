@@ -98,10 +98,27 @@ static int alloc_unwritten_locked(
 	return 0;
 }
 
+/* Blocks for a DAX write: taken, not entered yet. */
+static int reserve_locked(struct fake_file *ff, uint32_t lblk, uint32_t max,
+		struct iomap *ret_map)
+{
+	uint32_t blk = 0;
+	uint32_t n = take_locked(ff, run_locked(ff, lblk, max), &blk);
+
+	if (n == 0)
+		return -ENOSPC;
+	ret_map->type = IOMAP_MAPPED;
+	ret_map->flags = IOMAP_F_NEW;
+	ret_map->addr = (uint64_t)blk << ff->bits;
+	ret_map->length = (uint64_t)n << ff->bits;
+	return 0;
+}
+
 static int fake_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
 		uint32_t flags, struct iomap *ret_map)
 {
 	const uint32_t alloc = IOMAP_WRITE | IOMAP_DIRECT;
+	const uint32_t dax = IOMAP_WRITE | IOMAP_DAX;
 	struct fake_file *ff = to_fake(f);
 	uint32_t lblk = (uint32_t)(pos >> ff->bits);
 	uint32_t max = run_max(ff, (pos & (bsize(ff) - 1)) + len);
@@ -117,6 +134,12 @@ static int fake_begin(struct iomap_file *f, uint64_t pos, uint64_t len,
 		ret_map->length = round_up_u64(
 				(pos & (bsize(ff) - 1)) + len, bsize(ff));
 		ret = flags & IOMAP_WRITE ? -EFBIG : 0;
+		goto out;
+	}
+	if (ff->state[lblk] == IOMAP_HOLE && (flags & dax) == dax) {
+		ret = flags & IOMAP_NOWAIT
+				? -EAGAIN
+				: reserve_locked(ff, lblk, max, ret_map);
 		goto out;
 	}
 	if (ff->state[lblk] == IOMAP_HOLE && (flags & alloc) == alloc) {
@@ -268,6 +291,63 @@ static int fake_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
 }
 
 const struct iomap_dio_ops fake_dio_ops = { .end_io = fake_end_io };
+
+/* What is about to be shown has been written, all of it. */
+static void check_not_poison(struct fake_file *ff, uint32_t blk)
+{
+	uint8_t *buf = malloc(bsize(ff));
+
+	CHECK(buf != NULL);
+	CHECK(bdev_read(ff->dev, (uint64_t)blk << ff->bits, buf, bsize(ff), 0,
+			      BDEV_TAG_NONE) == 0);
+	for (uint32_t i = 0; i < bsize(ff); i++)
+		CHECK(buf[i] != FAKE_POISON);
+	free(buf);
+}
+
+static int fake_end(struct iomap_file *f, uint64_t pos, uint64_t len,
+		uint64_t done, uint32_t flags, struct iomap *map)
+{
+	struct fake_file *ff = to_fake(f);
+	uint32_t lblk = (uint32_t)(pos >> ff->bits);
+	uint32_t n = (uint32_t)((pos + len - 1) >> ff->bits) - lblk + 1;
+	uint32_t blk = (uint32_t)(map->addr >> ff->bits);
+	bool is_new = map->flags & IOMAP_F_NEW;
+	int ret = 0;
+
+	if (!(flags & IOMAP_WRITE))
+		return 0;
+	CHECK(flags & IOMAP_DAX);
+	CHECK(done == 0 || done == len);
+	mutex_lock(&ff->lock);
+	if (done > 0) {
+		ret = ff->end_err;
+		ff->end_err = 0;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (done == 0 || ret < 0) {
+			if (is_new)
+				give_locked(ff, blk + i);
+			continue;
+		}
+		check_not_poison(ff, blk + i);
+		CHECK(is_new == (ff->state[lblk + i] == IOMAP_HOLE));
+		ff->state[lblk + i] = IOMAP_MAPPED;
+		ff->place[lblk + i] = blk + i;
+	}
+	if (done > 0 && ret == 0) {
+		ff->file.size = max_u64(ff->file.size, pos + done);
+		ff->dsize = max_u64(ff->dsize, pos + done);
+	}
+	mutex_unlock(&ff->lock);
+	return ret;
+}
+
+void fake_set_dax(struct fake_file *ff)
+{
+	ff->ops.end = fake_end;
+	ff->file.dax = true;
+}
 
 /* ---- life ---- */
 
@@ -451,6 +531,35 @@ ssize_t fake_read_direct(
 	rwsem_read_lock(&ff->iolock);
 	ret = iomap_dio_rw(&ff->file, pos, &it, false, NULL, 0, NULL);
 	rwsem_read_unlock(&ff->iolock);
+	return ret;
+}
+
+ssize_t fake_write_dax(
+		struct fake_file *ff, uint64_t pos, const void *buf, size_t len)
+{
+	struct iovec iov;
+	struct iov_iter it = iter_of(&iov, buf, len);
+	ssize_t ret;
+
+	rwsem_write_lock(&ff->iolock);
+	ret = zero_eof_tail(ff, pos);
+	if (ret == 0)
+		ret = iomap_dax_rw(&ff->file, pos, &it, true, 0);
+	rwsem_write_unlock(&ff->iolock);
+	CHECK(it.count == len - (size_t)(ret > 0 ? ret : 0));
+	return ret;
+}
+
+ssize_t fake_read_dax(struct fake_file *ff, uint64_t pos, void *buf, size_t len)
+{
+	struct iovec iov;
+	struct iov_iter it = iter_of(&iov, buf, len);
+	ssize_t ret;
+
+	rwsem_read_lock(&ff->iolock);
+	ret = iomap_dax_rw(&ff->file, pos, &it, false, 0);
+	rwsem_read_unlock(&ff->iolock);
+	CHECK(it.count == len - (size_t)(ret > 0 ? ret : 0));
 	return ret;
 }
 

@@ -8,7 +8,8 @@
  * the file shows. The fake is strict:
  *   - claims and reservations must balance, and stay within the free blocks;
  *   - write-back of a page without a claim finds a block, or the test ends;
- *   - no call is made under a lock that a file system could not allow.
+ *   - no call is made under a lock that a file system could not allow;
+ *   - of a block that a DAX write enters or converts no byte is poison.
  *
  * The operations of a file system that are more than one call of the I/O floor
  * (a write beyond the size, truncate, punch) are here too, with the locks they
@@ -58,7 +59,7 @@ struct fake_file {
 	bool no_unwritten; /* like an indirect file: -ENOTBLK in holes */
 	bool dirty;        /* begin() says IOMAP_F_DIRTY */
 	uint32_t stale;    /* so many times -ESTALE */
-	int end_err;       /* of writeback_end(), once */
+	int end_err;       /* of writeback_end() or a DAX end(), once */
 	/* What was asked. */
 	uint32_t nbegin;
 	uint32_t nclaim_calls;
@@ -83,6 +84,8 @@ enum iomap_type fake_state(struct fake_file *ff, uint32_t lblk);
 void fake_preset(struct fake_file *ff, uint32_t lblk, uint32_t n,
 		enum iomap_type type);
 void fake_raise_size(struct iomap_file *f, uint64_t end);
+/* From now on a DAX file: nothing of it may be cached. */
+void fake_set_dax(struct fake_file *ff);
 
 /* As a file system does them, with their locks. Bytes or -errno. */
 ssize_t fake_write(struct fake_file *ff, uint64_t pos, const void *buf,
@@ -91,6 +94,10 @@ ssize_t fake_write_direct(struct fake_file *ff, uint64_t pos, const void *buf,
 		size_t len, uint32_t flags);
 ssize_t fake_read(struct fake_file *ff, uint64_t pos, void *buf, size_t len);
 ssize_t fake_read_direct(
+		struct fake_file *ff, uint64_t pos, void *buf, size_t len);
+ssize_t fake_write_dax(struct fake_file *ff, uint64_t pos, const void *buf,
+		size_t len);
+ssize_t fake_read_dax(
 		struct fake_file *ff, uint64_t pos, void *buf, size_t len);
 int fake_truncate(struct fake_file *ff, uint64_t size);
 int fake_punch(struct fake_file *ff, uint64_t pos, uint64_t len);

@@ -402,6 +402,76 @@ static void mem_is_mapped(void **state)
 	assert_int_equal(bdev_mem_open(NULL, 0, 0, &dev), -EINVAL);
 }
 
+/* One set of bytes, by requests and by the map; the map reaches no further. */
+static void file_is_mapped(void **state)
+{
+	enum backend kinds[] = { FILE_CACHED, FILE_PART, FILE_ODD_PART };
+	struct env env;
+	char buf[16];
+	void *addr;
+	void *again;
+
+	for (int i = 0; i < 3; i++) {
+		env_open(&env, kinds[i]);
+		if (env.dev->geo.direct) { /* FILE_PART may be */
+			env_close(&env);
+			continue;
+		}
+		assert_int_equal(bdev_map(env.dev, 4097, 100, &addr), 0);
+		memcpy(addr, "through the map", 16);
+		bdev_stored(env.dev, 4097, 16, BDEV_TAG_DATA);
+		assert_int_equal(bdev_read(env.dev, 4097, buf, 16, 0, 0), 0);
+		assert_string_equal(buf, "through the map");
+		assert_int_equal(bdev_flush(env.dev, 0), 0);
+		assert_int_equal(bdev_write(env.dev, 4100, "OUGH", 4, 0, 0), 0);
+		assert_memory_equal(addr, "thrOUGH the map", 16);
+		assert_int_equal(bdev_zero(env.dev, 4097, 4, BDEV_F_NOUNMAP, 0),
+				0);
+		assert_memory_equal(addr, "\0\0\0\0UGH the map", 16);
+		assert_int_equal(bdev_map(env.dev, 0, SIZE, &again), 0);
+		assert_ptr_equal((uint8_t *)again + 4097, addr);
+		assert_int_equal(bdev_map(env.dev, SIZE - 1, 2, &addr), -EIO);
+		env_close(&env);
+	}
+}
+
+static void file_map_can_be_read_only(void **state)
+{
+	struct bdev_file_opts ro = { .flags = BDEV_OPEN_RDONLY };
+	struct env env;
+	char buf[8] = "sample";
+	void *addr;
+
+	env_open(&env, FILE_CACHED);
+	assert_int_equal(bdev_write(env.dev, 100, buf, 7, 0, 0), 0);
+	assert_int_equal(bdev_close(env.dev), 0);
+	assert_int_equal(bdev_file_open(env.path, &ro, &env.dev), 0);
+	assert_int_equal(bdev_map(env.dev, 100, 7, &addr), 0);
+	assert_string_equal((char *)addr, "sample");
+	env_close(&env);
+}
+
+static void who_is_no_memory_has_no_map(void **state)
+{
+	struct env env;
+	void *addr;
+
+	env_open(&env, USER_512);
+	assert_int_equal(bdev_map(env.dev, 0, 512, &addr), -EOPNOTSUPP);
+	env_close(&env);
+	env_open(&env, EMU);
+	assert_int_equal(bdev_map(env.dev, 0, 512, &addr), -EOPNOTSUPP);
+	env_close(&env);
+	env_open(&env, FILE_DIRECT);
+	if (!env.dev->geo.direct) {
+		print_message("skip: no O_DIRECT here\n");
+		env_close(&env);
+		skip();
+	}
+	assert_int_equal(bdev_map(env.dev, 0, 512, &addr), -EOPNOTSUPP);
+	env_close(&env);
+}
+
 static void mem_uses_callers_memory_and_can_be_read_only(void **state)
 {
 	uint8_t mem[4096] = "mine";
@@ -585,6 +655,9 @@ int main(void)
 		cmocka_unit_test(all_answer_each_request_once),
 		cmocka_unit_test(threads_reap_each_other),
 		cmocka_unit_test(mem_is_mapped),
+		cmocka_unit_test(file_is_mapped),
+		cmocka_unit_test(file_map_can_be_read_only),
+		cmocka_unit_test(who_is_no_memory_has_no_map),
 		cmocka_unit_test(mem_uses_callers_memory_and_can_be_read_only),
 		cmocka_unit_test(file_lock_excludes_writers),
 		cmocka_unit_test(file_open_refuses_what_is_no_disk),

@@ -3,330 +3,14 @@
  * Channels: every kind over every device keeps the rules of bdev.h, V7 among
  * them, with many requests in flight and with many threads.
  */
-#include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "chan_env.h"
 
-#include "base/lock.h"
-#include "bdev/bdev.h"
-#include "bdev/bdev_emu.h"
-#include "uext4/uext4_dev.h"
-
-#define SIZE   (1u << 20)
 #define SLOTS  64u
 #define REGION (SIZE / SLOTS)
-#define DEPTH  8u
-#define NS_MS  1000000u
-
-/* ---- a user's device over memory, called by several threads ---- */
-
-struct disk {
-	uint8_t *mem;
-	atomic_int flushes;
-	atomic_int fuas;
-	pthread_mutex_t gate; /* held by a test: requests wait */
-};
-
-static int disk_size(void *ctx, uint64_t *ret_size)
-{
-	*ret_size = SIZE;
-	return 0;
-}
-
-static int disk_pread(void *ctx, void *buf, size_t len, uint64_t pos)
-{
-	struct disk *d = ctx;
-
-	pthread_mutex_lock(&d->gate);
-	pthread_mutex_unlock(&d->gate);
-	memcpy(buf, d->mem + pos, len);
-	return 0;
-}
-
-static int disk_pwrite(void *ctx, const void *buf, size_t len, uint64_t pos,
-		uint32_t flags)
-{
-	struct disk *d = ctx;
-
-	d->fuas += (flags & UEXT4_DEV_FUA) != 0;
-	memcpy(d->mem + pos, buf, len);
-	return 0;
-}
-
-static int disk_flush(void *ctx)
-{
-	((struct disk *)ctx)->flushes++;
-	return 0;
-}
-
-static const struct uext4_dev_ops disk_ops = {
-	.size = disk_size,
-	.pread = disk_pread,
-	.pwrite = disk_pwrite,
-	.flush = disk_flush,
-};
-
-/* ---- the table of devices and kinds ---- */
-
-enum backend {
-	FILE_SHM,
-	FILE_DISK,
-	FILE_DIRECT,
-	FILE_ODD_PART,
-	MEM,
-	USER,
-	EMU,
-	EMU_ASYNC,
-	BACKENDS,
-};
-
-struct env {
-	struct bdev *dev;
-	struct bdev *chan;
-	char path[64];
-	struct disk disk;
-};
-
-/* On the disk: where the test runs, which is a build directory. */
-static void open_file(struct env *env, const char *dir, uint32_t flags,
-		uint64_t offset)
-{
-	struct bdev_file_opts opts = {
-		.flags = flags, .offset = offset, .limit = SIZE
-	};
-	int fd;
-
-	snprintf(env->path, sizeof(env->path), "%s/t_bdev_chan.XXXXXX", dir);
-	fd = mkstemp(env->path);
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)(SIZE + 2 * offset)), 0);
-	close(fd);
-	assert_int_equal(bdev_file_open(env->path, &opts, &env->dev), 0);
-}
-
-static void open_user(struct env *env)
-{
-	struct uext4_dev udev = { .ops = &disk_ops,
-		.ctx = &env->disk,
-		.sector_size = 512,
-		.has_fua = 1 };
-
-	env->disk.mem = calloc(1, SIZE);
-	pthread_mutex_init(&env->disk.gate, NULL);
-	assert_int_equal(bdev_user_open(&udev, NULL, &env->dev), 0);
-}
-
-static void open_emu(struct env *env, uint32_t flags)
-{
-	struct bdev_emu_opts opts = { .flags = flags };
-	struct emu_img *img;
-
-	assert_int_equal(emu_img_new(SIZE, &img), 0);
-	assert_int_equal(bdev_emu_open(img, &opts, &env->dev), 0);
-	emu_img_free(img);
-}
-
-static void dev_open(struct env *env, enum backend which)
-{
-	memset(env, 0, sizeof(*env));
-	switch (which) {
-	case FILE_SHM:
-		open_file(env, "/dev/shm", 0, 0);
-		break;
-	case FILE_DISK:
-		open_file(env, ".", 0, 0);
-		break;
-	case FILE_DIRECT:
-		open_file(env, ".", BDEV_OPEN_DIRECT, 0);
-		break;
-	case FILE_ODD_PART:
-		open_file(env, ".", 0, 777);
-		break;
-	case MEM:
-		assert_int_equal(bdev_mem_open(NULL, SIZE, 0, &env->dev), 0);
-		break;
-	case USER:
-		open_user(env);
-		break;
-	default:
-		open_emu(env, which == EMU_ASYNC ? BDEV_EMU_F_ASYNC : 0);
-	}
-}
-
-static bool is_file(enum backend which)
-{
-	return which <= FILE_ODD_PART;
-}
-
-/* False when the host refuses io_uring. */
-static bool chan_open(struct env *env, enum bdev_chan_kind kind, unsigned depth,
-		int efd)
-{
-	struct bdev_chan_opts opts = {
-		.kind = kind, .depth = depth, .eventfd = efd
-	};
-	int ret = bdev_chan_open(env->dev, &opts, &env->chan);
-
-	if (ret == -EOPNOTSUPP && kind == BDEV_CHAN_URING) {
-		print_message("skipped: io_uring is refused here\n");
-		return false;
-	}
-	assert_int_equal(ret, 0);
-	assert_int_equal(bdev_size(env->chan), SIZE);
-	return true;
-}
-
-static void dev_close(struct env *env)
-{
-	assert_int_equal(bdev_close(env->dev), 0);
-	if (env->disk.mem)
-		pthread_mutex_destroy(&env->disk.gate);
-	free(env->disk.mem);
-	if (env->path[0])
-		unlink(env->path);
-}
-
-static void run_claim(enum backend which, enum bdev_chan_kind kind,
-		unsigned depth, void (*claim)(struct env *env))
-{
-	struct env env;
-
-	dev_open(&env, which);
-	if (chan_open(&env, kind, depth, -1)) {
-		claim(&env);
-		assert_int_equal(bdev_close(env.chan), 0);
-	}
-	dev_close(&env);
-}
-
-static void every_channel(unsigned depth, void (*claim)(struct env *env))
-{
-	int i;
-
-	for (i = 0; i < BACKENDS; i++) {
-		enum backend which = (enum backend)i;
-
-		if (is_file(which))
-			run_claim(which, BDEV_CHAN_URING, depth, claim);
-		run_claim(which, BDEV_CHAN_POOL, depth, claim);
-		run_claim(which, BDEV_CHAN_INLINE, depth, claim);
-	}
-}
-
-/* ---- requests ---- */
-
-struct req {
-	struct bdev_io io;
-	struct iovec iov[3];
-	uint8_t *buf;
-	atomic_int times; /* that done() was called */
-};
-
-static void req_done(struct bdev_io *io)
-{
-	((struct req *)io->ctx)->times++;
-}
-
-static void req_set(struct req *r, enum bdev_op op, uint64_t pos, size_t len)
-{
-	r->iov[0] = (struct iovec){ r->buf, len };
-	r->times = 0;
-	r->io = (struct bdev_io){ .op = op,
-		.pos = pos,
-		.len = len,
-		.iov = r->iov,
-		.iovcnt = 1,
-		.result = 1,
-		.done = req_done,
-		.ctx = r };
-}
-
-static struct req *reqs_new(unsigned n, size_t len)
-{
-	struct req *r = calloc(n, sizeof(*r));
-	unsigned i;
-
-	for (i = 0; i < n; i++) {
-		r[i].buf = aligned_alloc(4096, (len + 4095) / 4096 * 4096);
-		memset(r[i].buf, 0, len);
-	}
-	return r;
-}
-
-static void reqs_free(struct req *r, unsigned n)
-{
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		free(r[i].buf);
-	free(r);
-}
-
-static void submit_all(struct bdev *chan, struct req *r, unsigned n)
-{
-	struct bdev_io *ios[256];
-	unsigned i;
-
-	assert_true(n <= 256);
-	for (i = 0; i < n; i++)
-		ios[i] = &r[i].io;
-	bdev_submit(chan, ios, n);
-}
-
-static unsigned count_done(struct req *r, unsigned n)
-{
-	unsigned done = 0;
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		done += r[i].times != 0;
-	return done;
-}
-
-static void wait_all(struct bdev *chan, struct req *r, unsigned n)
-{
-	uint64_t end = time_now_ns() + 60000ull * NS_MS;
-
-	while (count_done(r, n) < n) {
-		assert_true(bdev_poll(chan, 1, 1000) >= 0);
-		assert_true(time_now_ns() < end);
-	}
-}
-
-/* Each slot writes its own byte to its own place, or reads it back. */
-static void fill_slots(struct req *r, unsigned n, enum bdev_op op)
-{
-	unsigned i;
-
-	for (i = 0; i < n; i++) {
-		req_set(&r[i], op, (uint64_t)i * 4096, 4096);
-		memset(r[i].buf, op == BDEV_WRITE ? (int)i + 1 : 0, 4096);
-	}
-}
-
-static void check_slots(struct req *r, unsigned n)
-{
-	unsigned i;
-
-	for (i = 0; i < n; i++) {
-		assert_int_equal(r[i].times, 1);
-		assert_int_equal(r[i].io.result, 0);
-		assert_int_equal(r[i].buf[0], (uint8_t)(i + 1));
-		assert_int_equal(r[i].buf[4095], (uint8_t)(i + 1));
-	}
-}
 
 /* ---- claims about every channel ---- */
 
@@ -338,10 +22,10 @@ static void random_req(
 	uint64_t off = (uint64_t)rand_r(seed) % REGION / unit * unit;
 	size_t len = (size_t)rand_r(seed) % (REGION - off + 1) / unit * unit;
 	uint64_t pos = (uint64_t)i * REGION + off;
-	int what = rand_r(seed) % 8;
+	int what = rand_r(seed) % 64;
 	size_t cut;
 
-	req_set(r, what < 4 ? BDEV_WRITE : BDEV_READ, pos, len);
+	req_set(r, what < 32 ? BDEV_WRITE : BDEV_READ, pos, len);
 	if (rand_r(seed) % 2 && len > 0) {
 		cut = (size_t)rand_r(seed) % len / unit * unit;
 		r->iov[0].iov_len = cut;
@@ -349,14 +33,14 @@ static void random_req(
 		r->iov[2] = (struct iovec){ r->buf + cut, len - cut };
 		r->io.iovcnt = 3;
 	}
-	if (what < 4) {
+	if (what < 32) {
 		memset(r->buf, rand_r(seed), len);
 		memcpy(model + pos, r->buf, len);
-		r->io.flags = what == 0 ? BDEV_F_FUA : 0;
-	} else if (what == 4) {
+		r->io.flags = what < 2 ? BDEV_F_FUA : 0;
+	} else if (what < 40) {
 		r->io.op = BDEV_ZERO;
 		memset(model + pos, 0, len);
-	} else if (what == 5) {
+	} else if (what == 40) {
 		r->io.op = BDEV_FLUSH;
 	}
 }
@@ -379,7 +63,7 @@ static void bytes_come_back(struct env *env)
 	int round;
 	unsigned i;
 
-	for (round = 0; round < 25; round++) {
+	for (round = 0; round < 16; round++) {
 		struct bdev_io *ios[SLOTS];
 		unsigned n = 0;
 
@@ -603,191 +287,6 @@ static void requests_end_without_their_submitter(void **state)
 	every_channel(64, other_thread_reaps);
 }
 
-/* ---- sleeping and waking ---- */
-
-struct poller {
-	struct bdev *chan;
-	unsigned min;
-	int timeout_ms;
-	int ret;
-	uint64_t ns;
-	atomic_bool is_over;
-	atomic_bool has_to_stop;
-	uint64_t longest_ns;
-	pthread_t thread;
-};
-
-static void *poll_once(void *arg)
-{
-	struct poller *p = arg;
-	uint64_t start = time_now_ns();
-
-	p->ret = bdev_poll(p->chan, p->min, p->timeout_ms);
-	p->ns = time_now_ns() - start;
-	p->is_over = true;
-	return NULL;
-}
-
-/* A device that holds its requests: the pool cannot end them. */
-static void gated_poll_sleeps_and_wakes(void **state)
-{
-	struct poller p[2];
-	struct req *r = reqs_new(8, 4096);
-	struct env env;
-	uint64_t start;
-	int i;
-
-	dev_open(&env, USER);
-	assert_true(chan_open(&env, BDEV_CHAN_POOL, DEPTH, -1));
-	pthread_mutex_lock(&env.disk.gate);
-	fill_slots(r, 8, BDEV_READ);
-	submit_all(env.chan, r, 8);
-	assert_int_equal(bdev_poll(env.chan, 0, -1), 0);
-	assert_int_equal(bdev_poll(env.chan, 1, 0), 0);
-	start = time_now_ns();
-	assert_int_equal(bdev_poll(env.chan, 1, 30), 0);
-	assert_true(time_now_ns() - start >= 29ull * NS_MS);
-	assert_true(time_now_ns() - start < 5000ull * NS_MS);
-
-	/* A wake that comes first is kept, once. */
-	bdev_wake(env.chan);
-	assert_int_equal(bdev_poll(env.chan, 1, -1), 0);
-	assert_int_equal(bdev_poll(env.chan, 1, 1), 0);
-
-	for (i = 0; i < 2; i++) {
-		p[i] = (struct poller){
-			.chan = env.chan, .min = 1, .timeout_ms = -1
-		};
-		assert_int_equal(pthread_create(&p[i].thread, NULL, poll_once,
-						 &p[i]),
-				0);
-	}
-	usleep(20000);
-	assert_false(p[0].is_over || p[1].is_over);
-	bdev_wake(env.chan);
-	for (i = 0; i < 2; i++) {
-		pthread_join(p[i].thread, NULL);
-		assert_int_equal(p[i].ret, 0);
-	}
-	pthread_mutex_unlock(&env.disk.gate);
-	wait_all(env.chan, r, 8);
-	assert_int_equal(bdev_close(env.chan), 0);
-	dev_close(&env);
-	reqs_free(r, 8);
-}
-
-/* Wants more than there is, so it leads most of the time. */
-static void *poll_for_much(void *arg)
-{
-	struct poller *p = arg;
-
-	while (!p->has_to_stop) {
-		uint64_t start = time_now_ns();
-		uint64_t ns;
-
-		assert_true(bdev_poll(p->chan, 1u << 30, -1) >= 0);
-		ns = time_now_ns() - start;
-		if (ns > p->longest_ns)
-			p->longest_ns = ns;
-	}
-	return NULL;
-}
-
-/* Completions are stolen from sleepers and wakes fall in between: nobody
- * sleeps on an empty ring, or through a wake. */
-static void sleepers_are_told(struct env *env)
-{
-	struct poller p[2];
-	struct req *r = reqs_new(32, 4096);
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		p[i] = (struct poller){ .chan = env->chan };
-		assert_int_equal(pthread_create(&p[i].thread, NULL,
-						 poll_for_much, &p[i]),
-				0);
-	}
-	for (i = 0; i < 300; i++) {
-		fill_slots(r, 32, i % 2 ? BDEV_READ : BDEV_WRITE);
-		submit_all(env->chan, r, 32);
-		while (count_done(r, 32) < 32)
-			assert_true(bdev_poll(env->chan, i % 3 ? 0 : 1, 100) >=
-					0);
-		check_slots(r, 32);
-		if (i % 5 == 0)
-			bdev_wake(env->chan);
-	}
-	p[0].has_to_stop = true;
-	p[1].has_to_stop = true;
-	bdev_wake(env->chan);
-	for (i = 0; i < 2; i++) {
-		pthread_join(p[i].thread, NULL);
-		assert_true(p[i].longest_ns < 10000ull * NS_MS);
-	}
-	reqs_free(r, 32);
-}
-
-static void stolen_completions_do_not_leave_sleepers(void **state)
-{
-	enum backend which[] = { FILE_SHM, FILE_DISK, FILE_DIRECT };
-	unsigned i;
-
-	for (i = 0; i < 3; i++) {
-		run_claim(which[i], BDEV_CHAN_URING, DEPTH, sleepers_are_told);
-		run_claim(which[i], BDEV_CHAN_URING, 64, sleepers_are_told);
-		run_claim(which[i], BDEV_CHAN_POOL, DEPTH, sleepers_are_told);
-	}
-}
-
-/* ---- the eventfd ---- */
-
-/* A loop that only ever waits on the eventfd, as an event loop does. */
-static void loop_by_eventfd(enum backend which, enum bdev_chan_kind kind)
-{
-	struct req *r = reqs_new(16, 4096);
-	int efd = eventfd(0, EFD_NONBLOCK);
-	struct pollfd pfd = { .fd = efd, .events = POLLIN };
-	eventfd_t count;
-	struct env env;
-	int round;
-
-	assert_true(efd >= 0);
-	dev_open(&env, which);
-	if (!chan_open(&env, kind, 4, efd))
-		goto out_close;
-	for (round = 0; round < 60; round++) {
-		fill_slots(r, 16, round % 2 ? BDEV_READ : BDEV_WRITE);
-		submit_all(env.chan, r, 16);
-		bdev_kick(env.chan);
-		while (count_done(r, 16) < 16) {
-			/* Task work of the ring may interrupt the wait. */
-			int n = poll(&pfd, 1, 10000);
-
-			assert_true(n == 1 || (n < 0 && errno == EINTR));
-			(void)eventfd_read(efd, &count);
-			assert_true(bdev_poll(env.chan, 0, 0) >= 0);
-		}
-		check_slots(r, 16);
-	}
-	assert_int_equal(bdev_close(env.chan), 0);
-out_close:
-	dev_close(&env);
-	close(efd);
-	reqs_free(r, 16);
-}
-
-static void eventfd_tells_of_completions(void **state)
-{
-	enum backend which[] = { FILE_SHM, FILE_DISK, FILE_DIRECT };
-	unsigned i;
-
-	for (i = 0; i < 3; i++) {
-		loop_by_eventfd(which[i], BDEV_CHAN_URING);
-		loop_by_eventfd(which[i], BDEV_CHAN_POOL);
-	}
-	loop_by_eventfd(USER, BDEV_CHAN_POOL);
-}
-
 /* ---- single things ---- */
 
 static void shrunken(struct env *env)
@@ -968,9 +467,6 @@ int main(void)
 		cmocka_unit_test(callbacks_may_submit),
 		cmocka_unit_test(threads_reap_each_other),
 		cmocka_unit_test(requests_end_without_their_submitter),
-		cmocka_unit_test(gated_poll_sleeps_and_wakes),
-		cmocka_unit_test(stolen_completions_do_not_leave_sleepers),
-		cmocka_unit_test(eventfd_tells_of_completions),
 		cmocka_unit_test(file_that_shrank_is_eio),
 		cmocka_unit_test(fua_reaches_the_device),
 		cmocka_unit_test(buffers_may_be_registered),

@@ -441,6 +441,59 @@ static void held_request_dies_with_the_power(void **state)
 	assert_int_equal(bdev_close(dev), 0);
 }
 
+/* ---- the map ---- */
+
+static bool keep_first(void *ctx, const struct emu_ent *ent, uint32_t i)
+{
+	return ent->seq == *(uint64_t *)ctx;
+}
+
+/* E5, V8: a store is a write that a flush makes durable, and may tear. */
+static void stores_to_the_map_are_recorded(void **state)
+{
+	struct bdev *dev = dev_open(BDEV_EMU_F_MAP, 0);
+	uint64_t first = 3;
+	struct emu_img *base;
+	struct emu_img *img;
+	struct emu_log *log;
+	uint8_t buf[512];
+	void *addr;
+
+	put(dev, 4096, 512, 'a', 0);
+	assert_int_equal(bdev_flush(dev, 0), 0);
+	assert_int_equal(bdev_map(dev, 4096, 512, &addr), 0);
+	assert_memory_equal(addr, "aaaa", 4);
+	put(dev, 4096 + 500, 4, 'b', 0);
+	assert_memory_equal((uint8_t *)addr + 499, "abbbb", 5);
+
+	memset((uint8_t *)addr + 10, 'c', 400);
+	bdev_stored(dev, 4096 + 10, 400, BDEV_TAG_DATA);
+	assert_int_equal(bdev_read(dev, 4096, buf, 512, 0, 0), 0);
+	assert_memory_equal(buf, addr, 512);
+	assert_int_equal(bdev_emu_durable_image(dev, &img), 0);
+	assert_int_equal(first_byte(img, 4096 + 10), 'a');
+	emu_img_free(img);
+	assert_int_equal(bdev_flush(dev, 0), 0);
+	assert_int_equal(bdev_emu_durable_image(dev, &img), 0);
+	assert_int_equal(first_byte(img, 4096 + 409), 'c');
+	emu_img_free(img);
+
+	assert_int_equal(bdev_emu_take_log(dev, &base, &log), 0);
+	assert_int_equal(log->n, 6); /* put, flush, put, store in two, flush */
+	assert_int_equal(log->ents[3]->tag, BDEV_TAG_DATA);
+	assert_int_equal(emu_log_build(log, base, log->ents[4]->t_done,
+					 keep_first, &first, &img),
+			0);
+	assert_int_equal(first_byte(img, 4096 + 10), 'c');
+	assert_int_equal(first_byte(img, 4096 + 191), 'c');
+	assert_int_equal(first_byte(img, 4096 + 192), 'a');
+	assert_int_equal(first_byte(img, 4096 + 409), 'a');
+	emu_img_free(img);
+	emu_log_free(log);
+	emu_img_free(base);
+	assert_int_equal(bdev_close(dev), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -457,6 +510,7 @@ int main(void)
 		cmocka_unit_test(lost_write_is_acknowledged),
 		cmocka_unit_test(held_request_is_in_flight),
 		cmocka_unit_test(held_request_dies_with_the_power),
+		cmocka_unit_test(stores_to_the_map_are_recorded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,8 +39,8 @@
  * Locks    inode_dio->lock (rank CLAIM; inside a handle, outside map.lock)
  *          guards claims and rsvs; inode->attr_lock guards pending.
  */
-#ifndef UEXT4_FS_DIO_H
-#define UEXT4_FS_DIO_H
+#ifndef UEXT4_FS_DIO_REQ_H
+#define UEXT4_FS_DIO_REQ_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -74,6 +74,7 @@ struct dio_pending {
 	TAILQ_ENTRY(dio_pending) node;
 	uint64_t pos, end;
 	bool listed;
+	bool claimed;   /* its request has its claim */
 	bool data_done; /* prefix policy: only those before it are missing */
 };
 
@@ -136,17 +137,19 @@ struct dio_req {
 	 * thing that touches it. By any thread. NULL: is_over is set. */
 	void (*ended)(struct dio_req *r);
 	/* The engine's. */
-	uint64_t asked;  /* position that the caller gave */
-	uint64_t len;    /* bytes after the checks */
-	bool exclusive;  /* mode of the iolock */
-	bool shown;      /* shared, and shows in the slot */
-	bool placed;     /* pos was chosen for an append */
-	bool extends;    /* as the plan saw it (D-8) */
-	bool is_new;     /* blocks were allocated for it beyond isize */
+	uint64_t asked; /* position that the caller gave */
+	uint64_t len;   /* bytes after the checks */
+	bool exclusive; /* mode of the iolock */
+	bool shown;     /* shared, and shows in the slot */
+	bool placed;    /* pos was chosen for an append */
+	bool extends;   /* as the plan saw it (D-8) */
+	bool unwritten; /* the same: some of its blocks are */
+	bool is_new;    /* blocks were allocated for it beyond isize */
 	struct dio_claim claim;
 	struct dio_pending pending;
 	struct dio_uses uses;
 	struct dio_use use; /* the first of them */
+	uint32_t nodes;     /* claimed for its conversion */
 	int err;
 	ssize_t result;       /* bytes or -errno, once it is over */
 	bool need_sync;       /* DSYNC was asked and FUA did not cover it */
@@ -163,6 +166,9 @@ int dio_write_start(struct dio_req *r) UEXT4_MUST_CHECK;
 int dio_read_start(struct dio_req *r) UEXT4_MUST_CHECK;
 /* The data of all of these is done: finish them. @reqs is a list by next. */
 void dio_finish(struct dio_req *reqs);
+/* A request has given up its place and never was under way: finish those that
+ * stood behind it alone. */
+void dio_prefix_left(struct inode *inode);
 /* Wait for one that is under way and finish it; its result. */
 ssize_t dio_req_wait(struct dio_req *r);
 /* Bytes that it left to the cache (F1-F3); its total is in r->result. No lock
@@ -185,13 +191,12 @@ void dio_req_land(struct dio_req *r);
 
 /* ---- dio_claim.c ---- */
 
-/* Take @r->claim, which is filled in. -EAGAIN with NOWAIT. */
+/* Take @r->claim, which is filled in; a request that ends behind isize is pending
+ * afterwards, so that appends know. -EAGAIN with NOWAIT. */
 int dio_claim_take(struct dio_req *r) UEXT4_MUST_CHECK;
 void dio_claim_put(struct dio_req *r);
 /* A place behind isize and everything pending, for an append (W12). */
 int dio_place_append(struct dio_req *r) UEXT4_MUST_CHECK;
-/* The request ends behind isize: let appends know. */
-int dio_pending_add(struct dio_req *r) UEXT4_MUST_CHECK;
 /* The checks have cut it. */
 void dio_pending_cut(struct dio_req *r, uint64_t end);
 void dio_pending_del(struct dio_req *r);
@@ -212,6 +217,10 @@ struct dio_req *dio_prefix_more(struct inode *inode);
 int dio_rsv_take(struct dio_req *r) UEXT4_MUST_CHECK;
 /* What is reserved at @lblk? False: nothing. */
 bool dio_rsv_find(struct inode *inode, lblk_t lblk, struct map_run *ret_run);
+/* Mark what the @n requests use as used on disk, in @h, ahead of entering all of
+ * it in the same transaction (DR5). Credits: dio_rsv_credits() for each. */
+int dio_rsv_mark(struct handle *h, struct inode *inode, struct dio_req **reqs,
+		unsigned n) UEXT4_MUST_CHECK;
 /* Of the @n blocks at @lblk, in use by requests whose data is there, enter the
  * first (those that are mapped already stay): marked used and mapped, in @h. How
  * many that were: *ret_n, also when it fails. Credits: dio_rsv_credits(). */
@@ -221,6 +230,15 @@ uint32_t dio_rsv_credits(struct inode *inode);
 /* The request is over with them. */
 void dio_rsv_put(struct dio_req *r);
 void dio_rsv_tree_free(struct dio_rsv_tree *t);
+
+/* ---- dio_nodes.c ---- */
+
+/* The request meets unwritten blocks: see to it that they can be converted when
+ * the data is there; *ret_alone is set if it has to keep the iolock until then.
+ * -ENOSPC; -EDEADLK: with the iolock held exclusively. */
+int dio_nodes_take(struct dio_req *r, bool has_hole,
+		bool *ret_alone) UEXT4_MUST_CHECK;
+void dio_nodes_put(struct dio_req *r);
 
 /* ---- queue.c: what is in flight by queues ---- */
 
@@ -234,4 +252,4 @@ bool fs_queues_shown(struct rwsem *l, bool wait);
 void fs_queues_settle(struct uext4_fs *fs);
 void fs_queues_detach(struct uext4_fs *fs);
 
-#endif /* UEXT4_FS_DIO_H */
+#endif /* UEXT4_FS_DIO_REQ_H */

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel's ext4: the image on a loop device with direct I/O, mounted, the
+ * files in it by the same io_uring code as the raw file.
+ *
+ * The loop device is detached by the kernel when its last user goes
+ * (LO_FLAGS_AUTOCLEAR), and the mount is made in a mount namespace of our own
+ * where that is allowed: even a run that is killed leaves neither behind.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench/host.h"
+#include "bench/image.h"
+
+#define LOOP_TRIES   16
+#define UMOUNT_TRIES 100 /* 20 ms apart */
+
+struct kernel {
+	struct host host;
+	char image[512];
+	char mount[512];
+	bool is_mounted;
+};
+
+/* ---- loop device ---- */
+
+/* Another program may take a device between the question and the answer. */
+static int loop_open(int image, bool direct, char *path, size_t size)
+{
+	struct loop_config config = {
+		.fd = (uint32_t)image,
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR |
+				(direct ? LO_FLAGS_DIRECT_IO : 0),
+	};
+	int tries;
+	int ctl;
+	int fd;
+	int n;
+
+	ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	if (ctl < 0)
+		return -errno;
+	fd = -EBUSY;
+	for (tries = 0; tries < LOOP_TRIES && fd == -EBUSY; tries++) {
+		n = ioctl(ctl, LOOP_CTL_GET_FREE);
+		if (n < 0) {
+			fd = -errno;
+			break;
+		}
+		snprintf(path, size, "/dev/loop%d", n);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0) {
+			fd = -errno;
+		} else if (ioctl(fd, LOOP_CONFIGURE, &config) < 0) {
+			n = -errno;
+			close(fd);
+			fd = n;
+		}
+	}
+	close(ctl);
+	return fd;
+}
+
+static bool loop_is_direct(int fd)
+{
+	struct loop_info64 info = { 0 };
+
+	return ioctl(fd, LOOP_GET_STATUS64, &info) == 0 &&
+			(info.lo_flags & LO_FLAGS_DIRECT_IO);
+}
+
+/* ---- mount ---- */
+
+/* From here on our mounts are nobody else's. Refused in some containers, which
+ * is no harm: the mount is undone at the end in any case. */
+static void mount_alone(void)
+{
+	if (unshare(CLONE_NEWNS) == 0)
+		(void)mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
+
+static int kernel_mount(struct kernel *k, const struct target_setup *s)
+{
+	char device[64];
+	int image;
+	int ret = 0;
+	int fd;
+
+	image = open(k->image, O_RDWR | O_CLOEXEC | (s->direct ? O_DIRECT : 0));
+	if (image < 0)
+		return -errno;
+	fd = loop_open(image, s->direct, device, sizeof(device));
+	close(image);
+	if (fd < 0) {
+		(void)fault_set(s->fault, 0, "no loop device can be had: %s",
+				uext4_strerror(fd));
+		return TARGET_SKIP;
+	}
+	snprintf(s->how, s->how_size, "io_uring%s, loop%s",
+			s->direct ? ", O_DIRECT" : "",
+			loop_is_direct(fd) ? " with direct I/O" : "");
+	if (mount(device, k->mount, "ext4", 0, NULL) < 0) {
+		(void)fault_set(s->fault, 0, "ext4 cannot be mounted: %s",
+				uext4_strerror(-errno));
+		ret = TARGET_SKIP;
+	}
+	k->is_mounted = ret == 0;
+	close(fd);
+	return ret;
+}
+
+/* A ring that was closed lets go of its files a little later. */
+static int kernel_umount(const char *path)
+{
+	int tries;
+
+	for (tries = 0; umount2(path, 0) < 0; tries++) {
+		if (errno != EBUSY || tries == UMOUNT_TRIES)
+			return -errno;
+		(void)usleep(20000);
+	}
+	return 0;
+}
+
+/* ---- the target ---- */
+
+static int kernel_close(struct target *t, struct fault *fault, int *ret_fsck)
+{
+	struct kernel *k = (struct kernel *)t;
+	int ret = 0;
+
+	host_fini(&k->host);
+	if (k->is_mounted)
+		ret = kernel_umount(k->mount);
+	if (ret < 0) {
+		(void)fault_set(fault, 0, "%s: cannot be unmounted: %s",
+				k->mount, uext4_strerror(ret));
+		(void)umount2(k->mount, MNT_DETACH);
+	}
+	(void)rmdir(k->mount);
+	(void)unlink(k->image);
+	free(k);
+	return ret;
+}
+
+static const struct target_ops kernel_ops = {
+	HOST_FILE_OPS,
+	HOST_RING_OPS,
+	.sync = host_sync,
+	.close = kernel_close,
+};
+
+static int kernel_start(struct kernel *k, const struct target_setup *s)
+{
+	int ret;
+
+	ret = image_make(s, k->image);
+	if (ret < 0)
+		return ret;
+	if (mkdir(k->mount, 0700) < 0)
+		return fault_set(s->fault, -errno, "%s: %s", k->mount,
+				uext4_strerror(-errno));
+	mount_alone();
+	ret = kernel_mount(k, s);
+	if (ret == 0)
+		ret = host_init(&k->host, s, k->mount);
+	return ret;
+}
+
+static int kernel_open(const struct target_setup *s, struct target **ret_t)
+{
+	struct kernel *k;
+	int fsck;
+	int ret;
+
+	if (geteuid() != 0) {
+		(void)fault_set(s->fault, 0,
+				"mounting a loop device needs root");
+		return TARGET_SKIP;
+	}
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return -ENOMEM;
+	k->host = (struct host){
+		.target.ops = &kernel_ops,
+		.dirfd = -1,
+		.namesfd = -1,
+		.fd = -1,
+	};
+	snprintf(k->image, sizeof(k->image), "%s/%s.img", s->dir, s->name);
+	snprintf(k->mount, sizeof(k->mount), "%s/%s.mnt", s->dir, s->name);
+	ret = kernel_start(k, s);
+	if (ret == 0)
+		*ret_t = &k->host.target;
+	else
+		(void)kernel_close(&k->host.target, s->fault, &fsck);
+	return ret;
+}
+
+const struct target_kind target_kernel = {
+	.name = "kernel",
+	.is_fs = true,
+	.has_image = true,
+	.open = kernel_open,
+};
