@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "dio_env.h"
-#include "fs/dio.h"
+#include "fs/dio_req.h"
 #include "fs/fs.h"
 
 /* ---- looking ---- */
