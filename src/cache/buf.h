@@ -172,7 +172,7 @@ size_t buf_cache_dirty_bytes(struct buf_cache *c);
  * as it is. @b is pinned. */
 void buf_invalidate(struct buf *b);
 /* The blocks are free: forget the buf's contents and its dirt, waiting for a
- * write home in flight (dio.md B37). */
+ * write home in flight (dio-bugs.md B37). */
 void buf_forget_block(struct buf_cache *c, pblk_t pblk);
 
 /* Reads of blocks that @overlay answers (non-NULL) come from there: a journal

@@ -13,7 +13,7 @@
  *               node and before every insert.
  *          (M2) What a look-up found goes into the extent status under the
  *               same hold of map_lock, or under a later one if seq proves that
- *               nothing changed in between (dio.md B38).
+ *               nothing changed in between (dio-bugs.md B38).
  *          (M3) es never says "hole" or "written" where the tree differs.
  *          (M4) Node blocks are checked (dextent) and their checksums verified
  *               once when read, set before handle_dirty().

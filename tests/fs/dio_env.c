@@ -173,6 +173,18 @@ void put(struct uext4_file *f, uint64_t pos, size_t len, int byte)
 				n);
 }
 
+struct map_run run_at(struct uext4_file *f, uint64_t pos)
+{
+	struct map_run run;
+
+	assert_int_equal(
+			map_find(&f->inode->map,
+					(lblk_t)(pos >> f->inode->file.blkbits),
+					1, &run),
+			0);
+	return run;
+}
+
 /* ---- threads ---- */
 
 static void *writer_main(void *arg)

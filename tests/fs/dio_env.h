@@ -67,6 +67,9 @@ ssize_t write_rwf(struct uext4_file *f, uint64_t pos, size_t len, int byte,
 /* All of it is written. */
 void put(struct uext4_file *f, uint64_t pos, size_t len, int byte);
 
+/* What the map has at @pos. */
+struct map_run run_at(struct uext4_file *f, uint64_t pos);
+
 /* ---- a write in a thread of its own ---- */
 
 struct writer {

@@ -226,7 +226,7 @@ static void lengths_have_their_limits(void **state)
 	env_free(e);
 }
 
-/* dio.md B40: the last block that can be, and what is behind it. */
+/* dio-bugs.md B40: the last block that can be, and what is behind it. */
 static void the_last_file_block_works(void **state)
 {
 	struct env *e = env_new(4096, 1000);
@@ -261,7 +261,7 @@ static void the_last_file_block_works(void **state)
 	env_free(e);
 }
 
-/* dio.md B30: a split that finds no block changes nothing. */
+/* dio-bugs.md B30: a split that finds no block changes nothing. */
 static void conversion_without_space_changes_nothing(void **state)
 {
 	struct env *e = env_new(SMALL, 3000);

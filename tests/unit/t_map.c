@@ -113,7 +113,7 @@ static void what_changed_is_not_remembered_wrongly(void **state)
 	env_free(e);
 }
 
-/* dio.md B38, step by step: T1 looks, T2 changes, T1 would remember. */
+/* dio-bugs.md B38, step by step: T1 looks, T2 changes, T1 would remember. */
 static void what_was_seen_before_a_change_is_not_remembered(void **state)
 {
 	struct env *e = env_new(true);
@@ -302,7 +302,7 @@ static void *race_reader(void *arg)
 	return NULL;
 }
 
-/* dio.md B38: a reader that looked before the punch must not make others
+/* dio-bugs.md B38: a reader that looked before the punch must not make others
  * believe in what it saw. */
 static void readers_never_bring_back_the_past(void **state)
 {
