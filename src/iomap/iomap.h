@@ -145,6 +145,7 @@ struct iomap_ops {
 #define IOMAP_LACKS_FUA_RULE   0x1000u /* E6: FUA for overwrites only */
 #define IOMAP_LACKS_COUNT_LAST 0x2000u /* E4: sizes, then out of flight */
 #define IOMAP_LACKS_TRIM       0x4000u /* E5: surplus blocks are given back */
+#define IOMAP_LACKS_TRIM_ALONE 0x8000u /* E5: but only with nobody in flight */
 
 typedef void (*iomap_gate_fn)(void *ctx, uint64_t pos, const char *at);
 
