@@ -283,7 +283,8 @@ static void dio_req_over(struct dio_req *r)
 		dio_nodes_put(r);
 		dio_claim_put(r);
 		dio_pending_del(r);
-		r->need_sync = !iomap_dio_is_durable(&r->dio);
+		r->need_sync = !iomap_dio_is_durable(&r->dio) &&
+				!iomap_lacks(f, IOMAP_LACKS_SYNC_LAST);
 	}
 	r->result = r->err < 0 ? r->err : (ssize_t)bytes;
 	iomap_at(f, r->pos, "land");
@@ -327,6 +328,8 @@ static void dio_finish_lacking(struct dio_req *r)
 {
 	struct iomap_file *f = &r->inode->file;
 
+	if (iomap_lacks(f, IOMAP_LACKS_SYNC_LAST))
+		err_ignore(inode_sync(r->inode, true));
 	if (iomap_lacks(f, IOMAP_LACKS_ERROR))
 		r->err = 0;
 	if (iomap_lacks(f, IOMAP_LACKS_DROP))

@@ -178,9 +178,10 @@ bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end)
 
 	return h != NULL && h->run.type == MAP_WRITTEN && at >= h->run.lblk &&
 			end - h->run.lblk <= h->run.len &&
-			h->seq ==
-			atomic_load_explicit(&r->inode->map.seq,
-					memory_order_acquire);
+			(h->seq == atomic_load_explicit(&r->inode->map.seq,
+						   memory_order_acquire) ||
+					iomap_lacks(&r->inode->file,
+							IOMAP_LACKS_SEQ));
 }
 
 /* The state of all blocks of the range; with r->dio.has_hint one run of written
@@ -493,9 +494,12 @@ static int req_try(struct dio_req *r)
 
 int dio_write_start(struct dio_req *r)
 {
-	bool nowait = (r->rwf & UEXT4_RW_NOWAIT) != 0;
+	bool nowait;
 	int ret;
 
+	if (iomap_lacks(&r->inode->file, IOMAP_LACKS_NOWAIT))
+		r->rwf &= ~(unsigned)UEXT4_RW_NOWAIT;
+	nowait = (r->rwf & UEXT4_RW_NOWAIT) != 0;
 	/* D-1: what Linux would do exclusively is tried so at once. */
 	r->exclusive = req_is_serial(r) &&
 			(write_is_append(r->file, r->rwf) ||
@@ -535,7 +539,11 @@ ssize_t dio_write_rest(struct dio_req *r)
 	done = buffered_write_at(r->file, pos, &r->it);
 	if (done <= 0)
 		return direct > 0 ? direct : done; /* F2 */
+	if (iomap_lacks(&inode->file, IOMAP_LACKS_REST))
+		return done;
 	ret = iomap_writeback(&inode->file, pos, pos + (uint64_t)done - 1);
+	if (ret < 0 && direct == 0)
+		(void)file_tell_error(r->file); /* told now, not by close */
 	if (ret < 0)
 		return direct > 0 ? direct : ret;
 	(void)iomap_invalidate(&inode->file, pos, pos + (uint64_t)done - 1);
@@ -573,7 +581,8 @@ ssize_t dio_write_iter(struct uext4_file *file, uint64_t pos,
 	int ret;
 
 	done = dio_write_once(file, pos, it, rwf, ret_synced);
-	if (done != -ENOSPC || (rwf & UEXT4_RW_NOWAIT))
+	if (done != -ENOSPC || (rwf & UEXT4_RW_NOWAIT) ||
+			iomap_lacks(&file->inode->file, IOMAP_LACKS_RETRY))
 		return done;
 	/* What others hold for the worst case may be more than is needed. */
 	ret = write_make_room(file->fs);

@@ -101,7 +101,9 @@ static void dio_wait_bios(struct iomap_dio *dio)
 		(void)bdev_poll(dio->dev, 1, DIO_POLL_MS);
 }
 
-/* The bio that goes on at @addr, or a new one. */
+/* The bio that goes on at @addr and has room for what is left of the memory and
+ * an edge, or a new one. Blocks that are neighbours on the device may have holes
+ * between them in the file: then a read's memory is in many pieces. */
 static struct iomap_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
 {
 	struct iomap_bio *bio;
@@ -109,7 +111,9 @@ static struct iomap_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
 	if (dio->nbio > 0) {
 		bio = &dio->bio[dio->nbio - 1];
 		if (bio->io.pos + bio->bytes == addr &&
-				bio->bytes < DIO_BIO_BYTES)
+				bio->bytes < DIO_BIO_BYTES &&
+				bio->io.iovcnt + dio->it.niov + 1 <=
+						dio->max_iov)
 			return bio;
 	}
 	if (dio->nbio == dio->max_bio) {
@@ -144,8 +148,8 @@ static void dio_add_zero(struct iomap_dio *dio, uint64_t addr, uint32_t len)
 
 /*
  * The next @len bytes of the caller's memory to or from @addr; both are whole
- * sectors. What goes on in memory joins the iovec before, so a bio needs no
- * more iovecs than the caller has segments, and the two edges.
+ * sectors. What goes on in memory joins the iovec before, so a write's bio needs
+ * no more iovecs than the caller has segments, and the two edges.
  */
 static void dio_add_data(struct iomap_dio *dio, uint64_t addr, uint64_t len)
 {

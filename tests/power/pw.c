@@ -21,6 +21,7 @@
 #include "fs/fs.h"
 #include "journal/txn.h"
 #include "power/pw_int.h"
+#include "power/pw_queue.h"
 
 const struct pw_profile pw_profiles[] = {
 	{ "ext4-4k",
@@ -157,6 +158,9 @@ struct uext4_mount_opts pw_opts(struct pw *pw)
 		.log = pw_log,
 		.now = pw_now,
 		.now_ctx = pw,
+		.dio_alloc = pw->setup.dio_alloc,
+		.dio_extend = pw->setup.dio_extend,
+		.dio_size = pw->setup.dio_size,
 	};
 
 	return o;
@@ -238,14 +242,16 @@ void pw_crowd(struct pw *pw, uint32_t room)
 	}
 }
 
-/* A device of the contents of @img; with a map if the mount will want one. */
+/* A device of the contents of @img, as the workload wants it; with a map if the
+ * mount will want one. */
 static void open_dev(struct pw *pw, const struct emu_img *img)
 {
-	const struct bdev_emu_opts o = {
-		.flags = pw->setup.mnt_flags & UEXT4_MNT_DAX ? BDEV_EMU_F_MAP
-							     : 0,
-	};
+	struct bdev_emu_opts o = { .seed = pw->setup.seed };
 
+	if (pw->setup.mnt_flags & UEXT4_MNT_DAX)
+		o.flags |= BDEV_EMU_F_MAP;
+	if (pw->setup.async)
+		o.flags |= BDEV_EMU_F_ASYNC;
 	assert_int_equal(bdev_emu_open(img, &o, &pw->dev), 0);
 	bdev_emu_set_gate(pw->dev, gate, pw);
 	assert_int_equal(bdev_emu_record(pw->dev), 0);
@@ -291,6 +297,8 @@ static int model_file(
 	uint8_t *data;
 	int ret;
 
+	if (pwq_find(pw, st->ino, st->generation))
+		return 0; /* it has a model of its own */
 	ret = pw_read_all(node, st->size, &data);
 	if (ret < 0)
 		return ret;
@@ -333,6 +341,7 @@ static void forget(struct pw *pw)
 	struct pw_file *f;
 	uint32_t i;
 
+	pwq_forget(pw);
 	while ((f = pw->files) != NULL) {
 		pw->files = f->next;
 		while ((v = f->versions) != NULL) {
@@ -432,6 +441,7 @@ static void take_log(struct pw *pw, bool unmount, struct emu_img **ret_base,
 {
 	if (!unmount)
 		bdev_emu_cut(pw->dev);
+	pwq_close(pw);
 	while (pw->nheld > 0)
 		(void)uext4_close(pw->held[--pw->nheld]);
 	if (unmount) {
@@ -508,6 +518,7 @@ uint64_t pw_judge_repaired(struct pw *pw, uint64_t max_states)
 void pw_sum_add(struct pw_sum *sum, const struct pw_sum *one)
 {
 	sum->states += one->states;
+	sum->async += one->async;
 	sum->nested += one->nested;
 	sum->recoveries += one->recoveries;
 	sum->metadata += one->metadata;
@@ -529,4 +540,6 @@ void pw_sum_print(const struct pw_sum *sum)
 			(unsigned long long)sum->unconfirmed,
 			(unsigned long long)sum->e2fsck,
 			(unsigned long long)sum->lives);
+	printf("# power: of which %llu with asynchronous writes in flight\n",
+			(unsigned long long)sum->async);
 }

@@ -41,6 +41,7 @@
 #include "uext4/uext4.h"
 
 struct bdev;
+struct pwq_file;
 
 #define PW_OPS_MAX  4096
 #define PW_HELD_MAX 4
@@ -64,6 +65,25 @@ struct pw_setup {
 	bool commit_at_data;
 	/* Explore every recovery, and all of each (a small workload only). */
 	bool all_recoveries;
+	/* The device completes in random order, by seed; see pw_queue.h. */
+	bool async;
+	uint64_t seed;
+	enum uext4_dio_alloc dio_alloc;
+	enum uext4_dio_extend dio_extend;
+	enum uext4_dio_size dio_size;
+	/* Commit at one of so many steps of direct requests; 0: never. */
+	unsigned commit_one_of;
+	/* Called at the steps of direct requests (iomap_at()). */
+	void (*at)(struct pwq_file *f, uint64_t pos, const char *at);
+	/* One request may need several transactions: sizes in between. */
+	bool has_steps;
+	/* Requests may go through the cache: what failed may show. */
+	bool is_cached;
+	/* A budget is spread over all states instead of spent on the first. */
+	bool spread;
+	/* IOMAP_LACKS_* of the files of pw_queue.h. Failures are counted in
+	 * pw.nfound, not asserted. */
+	uint32_t lacks;
 	/* Called with the fresh image as a file, before canaries are filled in;
 	 * false: the tools for it are missing. */
 	bool (*prepare)(const char *path);
@@ -83,9 +103,20 @@ struct pw_file {
 	struct pw_version *versions; /* newest first */
 };
 
+/* The queue of a workload and the files that it is at work on: pw_queue.h. */
+struct pwq {
+	struct uext4_queue *queue; /* NULL: closed */
+	struct pwq_file *files;
+	uint32_t nrecs;
+	unsigned ninflight, nprepared;
+	uint64_t rnd;
+};
+
 /* What was judged. */
 struct pw_sum {
 	uint64_t states;      /* distinct images of a cut */
+	uint64_t async;       /* ... with requests submitted whose event had not
+				 been taken */
 	uint64_t nested;      /* images of a cut inside a recovery */
 	uint64_t recoveries;  /* ... of so many recoveries */
 	uint64_t metadata;    /* different metadata after recovery */
@@ -110,6 +141,8 @@ struct pw {
 	struct timespec now;
 	struct uext4_file *held[PW_HELD_MAX];
 	unsigned nheld;
+	struct pwq q;
+	unsigned nfound;      /* defects, with setup.lacks */
 	double e2fsck_budget; /* seconds */
 	uint64_t nested_max;  /* states inside recoveries */
 	struct pw_sum sum;

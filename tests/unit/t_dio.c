@@ -470,6 +470,31 @@ static void holes_read_as_zeroes_without_the_device(void **state)
 
 /* ---- the cache ---- */
 
+static void neighbours_on_the_device_between_holes_are_read(void **state)
+{
+	struct fake_file *ff = small_file();
+	uint8_t buf[40 * BLK];
+	uint32_t i;
+
+	/* Every other block of the file, one behind the other on the device. */
+	for (i = 0; i < 40; i += 2) {
+		fake_preset(ff, i, 1, IOMAP_MAPPED);
+		memset(buf, 1 + (int)i, BLK);
+		assert_int_equal(bdev_write(ff->dev,
+						 (uint64_t)ff->place[i] << 12,
+						 buf, BLK, 0, BDEV_TAG_NONE),
+				0);
+		assert_int_equal(ff->place[i], ff->place[0] + i / 2);
+	}
+	ff->file.size = sizeof(buf);
+	assert_int_equal(dio(ff, 0, buf, sizeof(buf), false, 0, NULL),
+			sizeof(buf));
+	for (i = 0; i < 40; i++)
+		assert_true(all_are(
+				buf + i * BLK, BLK, i % 2 ? 0 : 1 + (int)i));
+	fake_free(ff);
+}
+
 static void a_direct_read_sees_what_was_written_buffered(void **state)
 {
 	struct fake_file *ff = small_file();
@@ -784,6 +809,8 @@ int main(void)
 		cmocka_unit_test(reads_end_at_eof),
 		cmocka_unit_test(dirt_behind_eof_is_not_shown),
 		cmocka_unit_test(holes_read_as_zeroes_without_the_device),
+		cmocka_unit_test(
+				neighbours_on_the_device_between_holes_are_read),
 		cmocka_unit_test(a_direct_read_sees_what_was_written_buffered),
 		cmocka_unit_test(a_direct_write_drops_the_pages_it_covers),
 		cmocka_unit_test(
