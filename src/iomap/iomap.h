@@ -130,26 +130,26 @@ struct iomap_ops {
  * write, and may stop the thread there. What a file lacks is a rule of
  * docs/dio.md that is switched off, to show that a test would notice.
  */
-#define IOMAP_LACKS_CLAIMS     0x0001u /* I9: edges keep others away */
-#define IOMAP_LACKS_DRAIN      0x0002u /* I4: who removes blocks waits */
-#define IOMAP_LACKS_CURSOR     0x0004u /* W12: appends reserve their place */
-#define IOMAP_LACKS_MAX        0x0008u /* E3: sizes only grow */
-#define IOMAP_LACKS_ORDER      0x0010u /* E3: convert, then raise the size */
-#define IOMAP_LACKS_DROP       0x0020u /* E4: drop pages after end_io */
-#define IOMAP_LACKS_PADDING    0x0040u /* IO4: zeroes around the data */
-#define IOMAP_LACKS_TAIL       0x0080u /* W17: zeroes behind the old size */
-#define IOMAP_LACKS_DSIZE      0x0100u /* D-8: dsize is asked as well */
-#define IOMAP_LACKS_ERROR      0x0200u /* E1: failed data is not converted */
-#define IOMAP_LACKS_UNWRITTEN  0x0400u /* M2: fresh blocks read as zeroes */
-#define IOMAP_LACKS_SYNC_LAST  0x0800u /* E4: sizes, then sync */
-#define IOMAP_LACKS_FUA_RULE   0x1000u /* E6: FUA for overwrites only */
-#define IOMAP_LACKS_COUNT_LAST 0x2000u /* E4: sizes, then out of flight */
-#define IOMAP_LACKS_TRIM       0x4000u /* E5: surplus blocks are given back */
-#define IOMAP_LACKS_RETRY      0x8000u /* M5: freed space is waited for */
-#define IOMAP_LACKS_NOWAIT     0x10000u /* D-4: NOWAIT is looked at */
-#define IOMAP_LACKS_REST       0x20000u /* F2, F3: the sum; on the device */
-#define IOMAP_LACKS_SEQ        0x40000u /* B38: answers age with map.seq */
-#define IOMAP_LACKS_INVAL      0x80000u /* B3: no fills during a removal */
+#define IOMAP_LACKS_CLAIMS     0x0001u   /* I9: edges keep others away */
+#define IOMAP_LACKS_DRAIN      0x0002u   /* I4: who removes blocks waits */
+#define IOMAP_LACKS_CURSOR     0x0004u   /* W12: appends reserve their place */
+#define IOMAP_LACKS_MAX        0x0008u   /* E3: sizes only grow */
+#define IOMAP_LACKS_ORDER      0x0010u   /* E3: convert, then raise the size */
+#define IOMAP_LACKS_DROP       0x0020u   /* E4: drop pages after end_io */
+#define IOMAP_LACKS_PADDING    0x0040u   /* IO4: zeroes around the data */
+#define IOMAP_LACKS_TAIL       0x0080u   /* W17: zeroes behind the old size */
+#define IOMAP_LACKS_DSIZE      0x0100u   /* D-8: dsize is asked as well */
+#define IOMAP_LACKS_ERROR      0x0200u   /* E1: failed data is not converted */
+#define IOMAP_LACKS_UNWRITTEN  0x0400u   /* M2: fresh blocks read as zeroes */
+#define IOMAP_LACKS_SYNC_LAST  0x0800u   /* E4: sizes, then sync */
+#define IOMAP_LACKS_FUA_RULE   0x1000u   /* E6: FUA for overwrites only */
+#define IOMAP_LACKS_COUNT_LAST 0x2000u   /* E4: sizes, then out of flight */
+#define IOMAP_LACKS_TRIM       0x4000u   /* E5: surplus blocks are given back */
+#define IOMAP_LACKS_RETRY      0x8000u   /* M5: freed space is waited for */
+#define IOMAP_LACKS_NOWAIT     0x10000u  /* D-4: NOWAIT is looked at */
+#define IOMAP_LACKS_REST       0x20000u  /* F2, F3: the sum; on the device */
+#define IOMAP_LACKS_SEQ        0x40000u  /* B38: answers age with map.seq */
+#define IOMAP_LACKS_INVAL      0x80000u  /* B3: no fills during a removal */
 #define IOMAP_LACKS_CAP        0x100000u /* I1: dsize never above isize */
 #define IOMAP_LACKS_TRIM_ALONE 0x200000u /* E5: with nobody in flight */
 
