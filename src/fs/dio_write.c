@@ -178,8 +178,7 @@ bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end)
 
 	return h != NULL && h->run.type == MAP_WRITTEN && at >= h->run.lblk &&
 			end - h->run.lblk <= h->run.len &&
-			(h->seq == atomic_load_explicit(&r->inode->map.seq,
-						   memory_order_acquire) ||
+			(h->seq == atomic_load_explicit(&r->inode->map.seq, memory_order_acquire) ||
 					iomap_lacks(&r->inode->file,
 							IOMAP_LACKS_SEQ));
 }
