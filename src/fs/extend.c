@@ -89,48 +89,6 @@ int handle_inode_extension(struct handle *h, struct inode *inode, uint64_t end)
 	return inode_dirty_datasync(h, inode);
 }
 
-/* Both sizes are asked (B20): a racing truncate-up may have raised isize
- * alone. */
-static bool write_extends(struct inode *inode, uint64_t end)
-{
-	return end > inode_dsize(inode) || end > inode_size(inode);
-}
-
-static int dio_write_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
-		int err, uint32_t flags)
-{
-	struct inode *inode = container_of(f, struct inode, file);
-	bool unwritten = (flags & IOMAP_DIO_UNWRITTEN) != 0;
-	bool extends = write_extends(inode, pos + done);
-	struct converted c = {
-		.lblk = (uint32_t)(pos >> f->blkbits),
-		.end = pos + done,
-		.grow = true,
-	};
-	struct handle *h;
-	int ret = 0;
-
-	if (err < 0 || done == 0) /* E1, E8 */
-		return err;
-	if (!unwritten && !extends)
-		return 0;
-
-	c.len = (uint32_t)((pos + done - 1) >> f->blkbits) - c.lblk + 1;
-	err = handle_start(inode->it->journal,
-			map_credits_convert(&inode->map) + INODE_CREDITS, &h);
-	if (err < 0)
-		return err;
-	if (unwritten)
-		ret = convert_unwritten_extents(h, inode, &c);
-	if (ret == 0 && extends)
-		ret = handle_inode_extension(h, inode, pos + done);
-	return handle_finish(h, ret);
-}
-
-const struct iomap_dio_ops dio_write_ops = {
-	.end_io = dio_write_end_io,
-};
-
 void handle_failed_inode_extension(struct inode *inode, uint64_t mapped_end)
 {
 	uint32_t bs = inode->it->geo->block_size;

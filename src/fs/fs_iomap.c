@@ -124,6 +124,14 @@ static bool inode_is_datasync_dirty(struct inode *inode)
 	return dirty;
 }
 
+/* Then the new size on disk has to be committed as well, where isize is already
+ * ahead of it. */
+static bool raises_dsize(struct inode *inode, uint64_t end)
+{
+	return end > inode_dsize(inode) &&
+			!iomap_lacks(&inode->file, IOMAP_LACKS_DSIZE);
+}
+
 /* A hole met by a direct write. */
 static int iomap_fill_hole(struct inode *inode, lblk_t lblk, uint32_t n,
 		uint32_t flags, struct map_run *run)
@@ -162,7 +170,9 @@ static int iomap_begin_direct_write(struct inode *inode, lblk_t lblk,
 	iomap_of_run(inode, &run, ret_map);
 	if (end > inode_size(inode))
 		ret_map->flags |= IOMAP_F_BEYOND_EOF | IOMAP_F_DIRTY;
-	else if ((flags & IOMAP_DSYNC) && inode_is_datasync_dirty(inode))
+	else if ((flags & IOMAP_DSYNC) &&
+			(raises_dsize(inode, end) ||
+					inode_is_datasync_dirty(inode)))
 		ret_map->flags |= IOMAP_F_DIRTY;
 	return 0;
 }

@@ -117,7 +117,6 @@ int zero_eof_tail(struct inode *inode, uint64_t pos);
 
 /* ---- extend.c ---- */
 
-extern const struct iomap_dio_ops dio_write_ops;
 /* A range whose data is on the device. */
 struct converted {
 	uint32_t lblk, len;

@@ -49,10 +49,14 @@ static _Alignas(4096) const uint8_t dio_zeroes[DIO_ZERO_BYTES];
 
 static void dio_put(struct iomap_dio *dio)
 {
-	/* Release: the request may be gone after data_done(). */
+	/* Who waits by himself looks at the count, and the request is gone then:
+	 * it is not looked at any more, but by a data_done() that others wait
+	 * for. */
+	void (*data_done)(struct iomap_dio * dio) = dio->data_done;
+
 	if (atomic_fetch_sub_explicit(
 			    &dio->inflight, 1, memory_order_acq_rel) == 1)
-		dio->data_done(dio);
+		data_done(dio);
 }
 
 static void dio_bio_done(struct bdev_io *io)

@@ -151,6 +151,7 @@ struct iomap_ops {
 #define IOMAP_LACKS_SEQ        0x40000u  /* B38: answers age with map.seq */
 #define IOMAP_LACKS_INVAL      0x80000u  /* B3: no fills during a removal */
 #define IOMAP_LACKS_CAP        0x100000u /* I1: dsize never above isize */
+#define IOMAP_LACKS_TRIM_ALONE 0x200000u /* E5: with nobody in flight */
 
 typedef void (*iomap_gate_fn)(void *ctx, uint64_t pos, const char *at);
 

@@ -163,6 +163,12 @@ static void hold_fill_poison(struct hold *r)
 	}
 	free(buf);
 	env_close(f);
+	/* The few blocks that were left would be taken first. */
+	f = env_open(&r->b.e, "/plug", HOLD_RW);
+	for (pos = 0; uext4_fallocate(f, UEXT4_FALLOC_KEEP_SIZE, pos,
+				      r->b.e.bs) == 0;)
+		pos += r->b.e.bs;
+	env_close(f);
 	assert_int_equal(env_unlink(&r->b.e, "/poison"), 0);
 	assert_int_equal(uext4_sync(r->b.e.fs), 0);
 }
