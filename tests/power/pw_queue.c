@@ -392,11 +392,14 @@ static void at_once_over(struct pwq_rec *r)
 	bdev_emu_mark(pw->dev, EMU_MARK_OP_END, r->begin, 0);
 }
 
-/* @r has waited for what was in flight before it. */
+/* @r has waited for what was in flight before it; but what a request leaves to
+ * the cache is written when its event is taken. */
 static void has_drained(const struct pwq_rec *r)
 {
 	struct pwq_rec *o;
 
+	if (r->file->pw->setup.is_cached)
+		return;
 	for (o = r->older; o; o = o->older) {
 		if (o->end == PWQ_NEVER && o->drained == PWQ_NEVER)
 			o->drained = r->begin;
