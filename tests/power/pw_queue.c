@@ -411,6 +411,10 @@ void pwq_truncate(struct pwq_file *f, uint64_t size)
 	struct pwq_rec *r;
 
 	assert_true(size % PWQ_SECTOR == 0);
+	/* What is left to the cache would raise the size again, and where an
+	 * append goes would be a secret. */
+	while (f->pw->setup.is_cached && f->pw->q.ninflight > 0)
+		pwq_wait(f->pw, 1);
 	(void)op_begin(f->pw, 0);
 	r = rec_new(f, size, PWQ_NONE, false);
 	r->size = size;
