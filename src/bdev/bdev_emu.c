@@ -49,6 +49,7 @@ struct bdev_emu {
 	unsigned int pending_cap;
 	uint64_t rng; /* [lock] */
 	uint8_t *map; /* [lock] like now, as memory; NULL until asked for */
+	bool is_map_ahead; /* [lock] there was no memory to note a store */
 };
 
 static struct bdev_emu *to_emu(struct bdev *dev)
@@ -268,6 +269,26 @@ static void emu_begin_locked(struct bdev_emu *e, struct emu_req *req)
 
 /* ---- taking effect ---- */
 
+/* What could not be noted when it was stored is looked for. */
+static int emu_catch_up_locked(struct bdev_emu *e)
+{
+	uint64_t size = e->dev.geo.size;
+	uint8_t page[EMU_PAGE_SIZE];
+	int ret = 0;
+
+	if (!e->is_map_ahead)
+		return 0;
+	for (uint64_t pos = 0; pos < size && ret == 0; pos += sizeof(page)) {
+		uint64_t n = min_u64(sizeof(page), size - pos);
+
+		emu_img_read(e->now, pos, page, n);
+		if (memcmp(page, e->map + pos, n) != 0)
+			ret = emu_img_write(e->now, pos, e->map + pos, n);
+	}
+	e->is_map_ahead = ret < 0;
+	return ret;
+}
+
 static int emu_apply_locked(struct bdev_emu *e, const struct emu_req *req)
 {
 	const struct bdev_io *io = req->io;
@@ -277,6 +298,9 @@ static int emu_apply_locked(struct bdev_emu *e, const struct emu_req *req)
 
 	if (io->op == BDEV_FLUSH || req->is_lost)
 		return 0;
+	ret = emu_catch_up_locked(e);
+	if (ret < 0)
+		return ret;
 	if (req->ent)
 		return emu_ent_apply(req->ent, e->now);
 	if (io->op == BDEV_ZERO || io->op == BDEV_DISCARD)
@@ -465,7 +489,12 @@ static void emu_store_part(struct bdev_emu *e, uint64_t pos, uint64_t len,
 	if (is_gated && e->gate)
 		e->gate(e->gate_ctx, &io);
 	mutex_lock(&e->lock);
-	emu_finish_locked(e, &req);
+	if (!e->is_cut) { /* by the gate: it stays in flight */
+		ret = emu_img_write(e->now, pos, iov.iov_base, len);
+		e->is_map_ahead |= ret < 0;
+		if (req.ent)
+			req.ent->t_done = ++e->log->clock;
+	}
 	mutex_unlock(&e->lock);
 }
 
@@ -576,6 +605,9 @@ int bdev_emu_record(struct bdev *dev)
 	log->sector = dev->geo.sector;
 	mutex_lock(&e->lock);
 	assert(e->npending == 0);
+	ret = emu_catch_up_locked(e);
+	if (ret < 0)
+		goto out_unlock;
 	ret = emu_img_fork(e->now, &base);
 	if (ret < 0)
 		goto out_unlock;
@@ -633,7 +665,9 @@ int bdev_emu_image(struct bdev *dev, struct emu_img **ret_img)
 	int ret;
 
 	mutex_lock(&e->lock);
-	ret = emu_img_fork(e->now, ret_img);
+	ret = emu_catch_up_locked(e);
+	if (ret == 0)
+		ret = emu_img_fork(e->now, ret_img);
 	mutex_unlock(&e->lock);
 	return ret;
 }

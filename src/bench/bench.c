@@ -16,6 +16,7 @@
 
 #include "bench/drive.h"
 #include "bench/fault.h"
+#include "bench/image.h"
 #include "bench/job.h"
 #include "bench/scratch.h"
 #include "bench/target.h"
@@ -30,6 +31,8 @@ struct lane {
 	struct target *target; /* NULL: skipped */
 	struct target_setup setup;
 	struct bench_target *info; /* in the report */
+	char image[400];
+	uint64_t bytes; /* of it; 0: none */
 };
 
 struct run {
@@ -187,7 +190,7 @@ static void lane_add(struct run *r, const struct target_kind *kind,
 		.dir = r->dir,
 		.name = info->name,
 		.depth = o->depth < 8 ? 8 : o->depth,
-		.image_bytes = o->size & ~(MIB - 1),
+		.image = lane->image,
 		.dio_alloc = o->dio_alloc,
 		.dio_extend = o->dio_extend,
 		.dio_size = o->dio_size,
@@ -200,7 +203,13 @@ static void lane_add(struct run *r, const struct target_kind *kind,
 		variant_apply(o->compare, v, &lane->setup);
 }
 
-static void lanes_choose(struct run *r)
+static void lane_skip(struct lane *lane, const char *why)
+{
+	lane->info->skipped = true;
+	snprintf(lane->info->why, sizeof(lane->info->why), "%.299s", why);
+}
+
+static void lanes_choose(struct run *r, uint64_t file_bytes)
 {
 	static const struct variant *const compared[] = {
 		[BENCH_COMPARE_NONE] = NULL,
@@ -208,32 +217,39 @@ static void lanes_choose(struct run *r)
 		[BENCH_COMPARE_DIO_EXTEND] = by_extend,
 		[BENCH_COMPARE_BACKEND] = by_backend,
 	};
-	const struct variant *v = compared[r->opts->compare];
+	const struct variant *values = compared[r->opts->compare];
+	const struct variant *v;
 	unsigned i;
 
 	for (i = 0; bench_kinds[i]; i++) {
 		if (!(r->opts->targets & 1u << i))
 			continue;
-		if (!bench_kinds[i]->is_ours || !v) {
+		if (!bench_kinds[i]->is_ours || !values) {
 			lane_add(r, bench_kinds[i], NULL);
 			continue;
 		}
-		for (; v->name; v++)
+		for (v = values; v->name; v++)
 			lane_add(r, bench_kinds[i], v);
 	}
 	r->report->ntargets = r->nlanes;
+	for (i = 0; i < r->nlanes; i++) {
+		if (r->lanes[i].kind->needs_root && geteuid() != 0)
+			lane_skip(&r->lanes[i], "mounting needs root");
+		else if (r->lanes[i].kind->is_fs)
+			r->lanes[i].bytes = r->opts->size & ~(MIB - 1);
+		else
+			r->lanes[i].bytes = file_bytes;
+	}
 }
 
 /* Room for the files of all lanes, with some to spare. */
-static uint64_t lanes_bytes(const struct run *r, uint64_t file_bytes)
+static uint64_t lanes_bytes(const struct run *r)
 {
 	uint64_t need = 16 * MIB;
 	unsigned i;
 
 	for (i = 0; i < r->nlanes; i++)
-		need += r->lanes[i].kind->has_image
-				? r->lanes[i].setup.image_bytes
-				: file_bytes;
+		need += r->lanes[i].bytes;
 	return need;
 }
 
@@ -252,9 +268,7 @@ static int lane_open(struct run *r, struct lane *lane)
 	tell(r, what);
 	ret = lane->kind->open(&lane->setup, &lane->target);
 	if (ret == TARGET_SKIP) {
-		lane->info->skipped = true;
-		snprintf(lane->info->why, sizeof(lane->info->why), "%.299s",
-				r->fault.text);
+		lane_skip(lane, r->fault.text);
 		r->fault.text[0] = '\0';
 		ret = 0;
 	}
@@ -264,17 +278,41 @@ static int lane_open(struct run *r, struct lane *lane)
 	return ret;
 }
 
-static int lanes_open(struct run *r, uint64_t file_bytes)
+/* Give all lanes their images. */
+static int lanes_lay_out(struct run *r)
+{
+	struct image images[BENCH_TARGETS_MAX];
+	struct lane *lane;
+	unsigned n = 0;
+	unsigned i;
+
+	tell(r, "laying out images");
+	for (i = 0; i < r->nlanes; i++) {
+		lane = &r->lanes[i];
+		snprintf(lane->image, sizeof(lane->image), "%s/%s.img", r->dir,
+				lane->info->name);
+		if (lane->bytes > 0)
+			images[n++] = (struct image){ lane->image,
+				lane->bytes };
+	}
+	return image_lay_out(
+			images, n, r->opts->seed, &bench_signal, &r->fault);
+}
+
+static int lanes_open(struct run *r)
 {
 	bool direct = scratch_is_direct(r->dir);
 	unsigned skipped = 0;
 	unsigned i;
 	int ret;
 
+	ret = lanes_lay_out(r);
+	if (ret < 0)
+		return ret;
 	for (i = 0; i < r->nlanes; i++) {
 		r->lanes[i].setup.direct = direct;
-		r->lanes[i].setup.file_bytes = file_bytes;
-		ret = lane_open(r, &r->lanes[i]);
+		if (!r->lanes[i].info->skipped)
+			ret = lane_open(r, &r->lanes[i]);
 		if (ret == 0 && bench_signal != 0)
 			ret = -EINTR;
 		if (ret < 0)
@@ -297,11 +335,13 @@ static int lanes_close(struct run *r)
 
 	for (i = 0; i < r->nlanes; i++) {
 		lane = &r->lanes[i];
-		if (!lane->target)
-			continue;
-		content_fini(&lane->target->full);
-		err = lane->target->ops->close(
-				lane->target, &r->fault, &lane->info->fsck);
+		err = 0;
+		if (lane->target) {
+			content_fini(&lane->target->full);
+			err = lane->target->ops->close(lane->target, &r->fault,
+					&lane->info->fsck);
+		}
+		(void)unlink(lane->image);
 		if (err < 0 && ret == 0)
 			ret = fault_set(&r->fault, err, "%s: %s",
 					lane->info->name, uext4_strerror(err));
@@ -407,9 +447,9 @@ static int run_all(struct run *r)
 
 	if (file_bytes > FILE_MAX)
 		file_bytes = FILE_MAX;
-	lanes_choose(r);
-	ret = scratch_make(r->opts->dir, lanes_bytes(r, file_bytes), &r->fault,
-			r->dir, sizeof(r->dir));
+	lanes_choose(r, file_bytes);
+	ret = scratch_make(r->opts->dir, lanes_bytes(r), &r->fault, r->dir,
+			sizeof(r->dir));
 	if (ret < 0)
 		return ret;
 	scratch_describe(r->dir, &r->report->machine);
@@ -417,7 +457,7 @@ static int run_all(struct run *r)
 			&bench_signal);
 	if (ret < 0)
 		goto out_dir;
-	ret = lanes_open(r, file_bytes);
+	ret = lanes_open(r);
 	if (ret == 0)
 		ret = run_jobs(r);
 	tell(r, "cleaning up");

@@ -94,7 +94,8 @@ void host_fini(struct host *h)
 int host_file_open(struct target *t, const char *name)
 {
 	struct host *h = to_host(t);
-	int flags = O_RDWR | O_CREAT | O_CLOEXEC | (h->direct ? O_DIRECT : 0);
+	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK |
+			(h->direct ? O_DIRECT : 0);
 	int ret;
 
 	h->fd = openat(h->dirfd, name, flags, 0600);

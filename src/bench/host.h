@@ -5,7 +5,9 @@
  *
  * The ring is set up with IORING_SETUP_SINGLE_ISSUER and
  * IORING_SETUP_DEFER_TASKRUN, its file is registered, and one system call starts
- * what is prepared and waits.
+ * what is prepared and waits. Files are opened with O_NONBLOCK: io_uring then
+ * tries files of tmpfs in place, too, instead of giving every request to a
+ * worker thread.
  */
 #ifndef UEXT4_BENCH_HOST_H
 #define UEXT4_BENCH_HOST_H

@@ -86,8 +86,8 @@ struct target {
 struct target_setup {
 	const char *dir;  /* of the run; what is made in it begins with @name */
 	const char *name; /* of the target */
+	const char *image; /* laid out, full of zeroes; is removed by others */
 	unsigned depth;
-	uint64_t image_bytes, file_bytes;
 	bool direct; /* the directory allows O_DIRECT */
 	enum uext4_dio_alloc dio_alloc;
 	enum uext4_dio_extend dio_extend;
@@ -100,10 +100,10 @@ struct target_setup {
 
 struct target_kind {
 	const char *name;
-	bool is_fs;     /* has names, holes and sizes */
-	bool is_ours;   /* the options of the engine mean something */
-	bool has_image; /* needs setup->image_bytes in setup->dir */
-	bool is_extra;  /* only when it is asked for */
+	bool is_fs;   /* has names, holes and sizes */
+	bool is_ours; /* the options of the engine mean something */
+	bool needs_root;
+	bool is_extra; /* only when it is asked for */
 	int (*open)(const struct target_setup *s, struct target **ret_t);
 };
 

@@ -24,7 +24,7 @@ struct engine {
 	struct uext4_node *root;
 	struct uext4_node *names;
 	struct uext4_file *file;
-	char image[512];
+	const char *image;
 	pthread_mutex_t lock;
 	char said[200]; /* [lock] the first error that the engine logged */
 };
@@ -287,7 +287,6 @@ static int engine_close(struct target *t, struct fault *fault, int *ret_fsck)
 			ret = err < 0 ? err : -EUCLEAN;
 	}
 	engine_explain(e, fault);
-	(void)unlink(e->image);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
 	return ret;
@@ -322,8 +321,8 @@ static int engine_open(const struct target_setup *s, struct target **ret_t)
 		return -ENOMEM;
 	e->target.ops = &engine_ops;
 	pthread_mutex_init(&e->lock, NULL);
-	snprintf(e->image, sizeof(e->image), "%s/%s.img", s->dir, s->name);
-	ret = image_make(s, e->image);
+	e->image = s->image;
+	ret = image_make(s->image, s->fault);
 	if (ret == 0)
 		ret = engine_mount(e, s);
 	if (ret == 0)
@@ -337,6 +336,5 @@ const struct target_kind target_engine = {
 	.name = "engine",
 	.is_fs = true,
 	.is_ours = true,
-	.has_image = true,
 	.open = engine_open,
 };

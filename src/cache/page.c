@@ -52,12 +52,12 @@ static void pages_wait_locked(struct page_cache *pc) UEXT4_REQUIRES(pc->lock)
 	pc->nwaiting--;
 }
 
-/* Wait for @page to be let go; afterwards it may be gone. WANTED keeps new
+/* Wait for @page to be let go; afterwards it may be gone. is_wanted keeps new
  * readers out, or they could keep us out for ever. */
 static void page_wait_idle_locked(struct page_cache *pc, struct page *page)
 		UEXT4_REQUIRES(pc->lock)
 {
-	page->flags |= PAGE_WANTED;
+	page->is_wanted = true;
 	pages_wait_locked(pc);
 }
 
@@ -71,7 +71,8 @@ static void pages_wake_locked(struct page_cache *pc) UEXT4_REQUIRES(pc->lock)
 static bool page_settle_locked(struct page_cache *pc, struct page *page,
 		struct page_list *list) UEXT4_REQUIRES(pc->lock)
 {
-	page->flags &= ~(PAGE_BUSY | PAGE_WANTED);
+	page->flags &= ~PAGE_BUSY;
+	page->is_wanted = false;
 	if (page->flags & PAGE_UPTODATE)
 		return true;
 	page_pool_detach(pc, page, list); /* P6 */
@@ -107,6 +108,7 @@ static int page_insert_locked(struct page_cache *pc, uint64_t index,
 	page->pc = pc;
 	page->index = index;
 	page->flags = PAGE_BUSY;
+	page->is_wanted = false;
 	/* Sequentially consistent: a direct writer that found 0 here finished
 	 * before the filler of this page looks at the device (E4). */
 	atomic_fetch_add(&pc->npages, 1);
@@ -257,7 +259,7 @@ void pages_mark_dirty(struct page_cache *pc, struct page **pages, unsigned n,
 static bool page_is_readable(const struct page *page)
 {
 	return !(page->flags & PAGE_BUSY) && (page->flags & PAGE_UPTODATE) &&
-			!((page->flags & PAGE_WANTED) && page->nshared > 0);
+			!(page->is_wanted && page->nshared > 0);
 }
 
 unsigned pages_get_shared(struct page_cache *pc, uint64_t index, unsigned n,

@@ -54,7 +54,6 @@
 #define PAGE_DIRTY     0x04u /* newer than the device */
 #define PAGE_DELALLOC  0x08u /* dirty, with a claim instead of a block */
 #define PAGE_WRITEBACK 0x10u /* shared hold of a write-back */
-#define PAGE_WANTED    0x20u /* somebody waits to hold it alone */
 
 /* So often the same page may fail to be written before it is given up. */
 #define PAGE_MAX_FAILURES 5
@@ -64,9 +63,11 @@ struct page {
 	uint64_t index;        /* [const] while in a tree */
 	struct page_cache *pc; /* [const] while in a tree */
 	uint32_t flags;        /* [pc->lock]; the BUSY holder may look */
-	uint32_t nshared;      /* [pc->lock] */
-	uint32_t nfailed;      /* [pc->lock] write-backs that failed */
-	bool on_lru;           /* [pc->lock and pool->lock] */
+	bool is_wanted;   /* [pc->lock] somebody waits to hold it alone; set
+				  by others than the holder, so no flag */
+	uint32_t nshared; /* [pc->lock] */
+	uint32_t nfailed; /* [pc->lock] write-backs that failed */
+	bool on_lru;      /* [pc->lock and pool->lock] */
 	_Atomic bool referenced;
 	TAILQ_ENTRY(page) link; /* [pool->lock] lru or free list */
 };

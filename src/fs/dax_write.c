@@ -110,7 +110,9 @@ ssize_t dax_write_iter(struct uext4_file *file, uint64_t pos,
 
 	/* D-1: what looks as if it needed the exclusive lock takes it at once;
 	 * NOWAIT never gets it (D-4). */
-	if (nowait || pos + it->count <= inode_size(inode))
+	if (nowait ||
+			(!write_is_append(file, rwf) &&
+					pos + it->count <= inode_size(inode)))
 		done = dax_write_shared(file, pos, it, rwf);
 	if (done != -EDEADLK)
 		return done;

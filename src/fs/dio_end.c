@@ -28,6 +28,7 @@
 #include "fs/dio_req.h"
 #include "fs/file.h"
 #include "fs/fs.h"
+#include "fs/reserve.h"
 #include "journal/journal.h"
 #include "journal/txn.h"
 
@@ -118,8 +119,7 @@ static int batch_step(
 		return ret;
 	if (run.type == MAP_HOLE)
 		return dio_rsv_enter(b->h, inode, (lblk_t)at, run.len, ret_n);
-	ret = map_convert_flags(
-			b->h, &inode->map, (lblk_t)at, run.len, MAP_F_LATE);
+	ret = reserve_convert(b->h, inode, (lblk_t)at, run.len, MAP_F_LATE);
 	if (ret == -EAGAIN) { /* over many extents: what is left of it again */
 		*ret_n = 0;
 		ret = 0;
@@ -268,9 +268,11 @@ static void dio_req_over(struct dio_req *r)
 		if (r->err < 0 || bytes < r->len)
 			req_clean_up(r);
 		dio_rsv_put(r);
+		dio_nodes_put(r);
 		dio_claim_put(r);
 		dio_pending_del(r);
-		r->need_sync = !iomap_dio_is_durable(&r->dio);
+		r->need_sync = !iomap_dio_is_durable(&r->dio) &&
+				!iomap_lacks(f, IOMAP_LACKS_SYNC_LAST);
 	}
 	r->result = r->err < 0 ? r->err : (ssize_t)bytes;
 	iomap_at(f, r->pos, "land");
@@ -314,6 +316,8 @@ static void dio_finish_lacking(struct dio_req *r)
 {
 	struct iomap_file *f = &r->inode->file;
 
+	if (iomap_lacks(f, IOMAP_LACKS_SYNC_LAST))
+		err_ignore(inode_sync(r->inode, true));
 	if (iomap_lacks(f, IOMAP_LACKS_ERROR))
 		r->err = 0;
 	if (iomap_lacks(f, IOMAP_LACKS_DROP))
@@ -337,6 +341,20 @@ static void dio_finish_inode(struct inode *inode, struct dio_req *reqs)
 	while (reqs != NULL) {
 		dio_finish_now(inode, reqs);
 		reqs = more ? dio_prefix_more(inode) : NULL;
+	}
+}
+
+void dio_prefix_left(struct inode *inode)
+{
+	struct dio_req *reqs;
+	bool more;
+
+	if (!fs_sizes_by_prefix(inode_fs(inode)))
+		return;
+	reqs = dio_prefix_first(inode, NULL, &more);
+	while (reqs != NULL) {
+		dio_finish_now(inode, reqs);
+		reqs = dio_prefix_more(inode);
 	}
 }
 

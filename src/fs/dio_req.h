@@ -143,11 +143,13 @@ struct dio_req {
 	bool shown;     /* shared, and shows in the slot */
 	bool placed;    /* pos was chosen for an append */
 	bool extends;   /* as the plan saw it (D-8) */
+	bool unwritten; /* the same: some of its blocks are */
 	bool is_new;    /* blocks were allocated for it beyond isize */
 	struct dio_claim claim;
 	struct dio_pending pending;
 	struct dio_uses uses;
 	struct dio_use use; /* the first of them */
+	uint32_t nodes;     /* claimed for its conversion */
 	int err;
 	ssize_t result;       /* bytes or -errno, once it is over */
 	bool need_sync;       /* DSYNC was asked and FUA did not cover it */
@@ -164,6 +166,9 @@ int dio_write_start(struct dio_req *r) UEXT4_MUST_CHECK;
 int dio_read_start(struct dio_req *r) UEXT4_MUST_CHECK;
 /* The data of all of these is done: finish them. @reqs is a list by next. */
 void dio_finish(struct dio_req *reqs);
+/* A request has given up its place and never was under way: finish those that
+ * stood behind it alone. */
+void dio_prefix_left(struct inode *inode);
 /* Wait for one that is under way and finish it; its result. */
 ssize_t dio_req_wait(struct dio_req *r);
 /* Bytes that it left to the cache (F1-F3); its total is in r->result. No lock
@@ -225,6 +230,15 @@ uint32_t dio_rsv_credits(struct inode *inode);
 /* The request is over with them. */
 void dio_rsv_put(struct dio_req *r);
 void dio_rsv_tree_free(struct dio_rsv_tree *t);
+
+/* ---- dio_nodes.c ---- */
+
+/* The request meets unwritten blocks: see to it that they can be converted when
+ * the data is there; *ret_alone is set if it has to keep the iolock until then.
+ * -ENOSPC; -EDEADLK: with the iolock held exclusively. */
+int dio_nodes_take(struct dio_req *r, bool has_hole,
+		bool *ret_alone) UEXT4_MUST_CHECK;
+void dio_nodes_put(struct dio_req *r);
 
 /* ---- queue.c: what is in flight by queues ---- */
 

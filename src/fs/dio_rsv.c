@@ -45,6 +45,7 @@ struct dio_rsv {
 	uint32_t entered; /* blocks */
 	bool is_marked;   /* all of it is used on disk, in a handle that enters
 			     it (DR5) */
+	bool is_spoilt;   /* entering failed half-way: not to be given back */
 };
 
 RB_HEAD(dio_rsvs, dio_rsv);
@@ -248,7 +249,8 @@ int dio_rsv_take(struct dio_req *r)
 		ret = rsv_take_locked(r, &at, end);
 		mutex_unlock(&id->lock);
 		if (ret != -ENOSPC || tries++ == NOSPC_RETRIES ||
-				alloc_pending(it->alloc) == 0)
+				alloc_pending(it->alloc) == 0 ||
+				iomap_lacks(&inode->file, IOMAP_LACKS_RETRY))
 			break;
 		ret = journal_sync(it->journal); /* DR4 */
 		if (ret < 0)
@@ -370,16 +372,20 @@ static uint32_t rsv_run_locked(struct inode_dio *id, lblk_t at, uint32_t max,
 	return (uint32_t)min_u64(end - at, max);
 }
 
-static void rsv_count_entered_locked(
-		struct inode_dio *id, lblk_t at, uint32_t n)
+/* Blocks [@at, @at + @n) were entered, or are lost: what was freed half-way is no
+ * longer only reserved. */
+static void rsv_entered_locked(
+		struct inode_dio *id, lblk_t at, uint32_t n, bool lost)
 {
 	struct dio_rsv *v = rsv_at_locked(id, at, NULL);
 	uint64_t end = (uint64_t)at + n;
 
 	for (; v != NULL && v->lblk < end;
-			v = RB_NEXT(dio_rsvs, &id->rsvs->all, v))
+			v = RB_NEXT(dio_rsvs, &id->rsvs->all, v)) {
 		v->entered += (uint32_t)(min_u64(end, rsv_end(v)) -
 				max_u64(at, v->lblk));
+		v->is_spoilt |= lost;
+	}
 }
 
 static int rsv_enter_locked(struct handle *h, struct inode *inode, lblk_t at,
@@ -408,10 +414,8 @@ static int rsv_enter_locked(struct handle *h, struct inode *inode, lblk_t at,
 	run.type = MAP_WRITTEN;
 	ret = marked ? reserve_insert(h, inode, &run)
 		     : reserve_enter(h, inode, &run, &ours);
-	/* What failed half-way is no longer only reserved: it must not be given
-	 * back as such. */
 	if (ret == 0 || !ours)
-		rsv_count_entered_locked(id, at, run.len);
+		rsv_entered_locked(id, at, run.len, ret < 0);
 	*ret_n = run.len;
 	return ret;
 }
@@ -435,11 +439,13 @@ uint32_t dio_rsv_credits(struct inode *inode)
 
 /* ---- giving back ---- */
 
-/* Of a reservation that was entered in part: what is still a hole. */
-static void rsv_release_holes(struct inode *inode, const struct dio_rsv *v)
+/* Of a reservation that was entered in part: what is still a hole, or has got
+ * another block by write-back. */
+static void rsv_release_rest(struct inode *inode, const struct dio_rsv *v)
 {
 	struct map_run run;
 	uint64_t at;
+	pblk_t pblk;
 
 	for (at = v->lblk; at < rsv_end(v); at += run.len) {
 		if (map_find(&inode->map, (lblk_t)at,
@@ -451,11 +457,10 @@ static void rsv_release_holes(struct inode *inode, const struct dio_rsv *v)
 					inode->inum);
 			return;
 		}
-		if (run.type == MAP_HOLE)
+		pblk = v->pblk + (at - v->lblk);
+		if (run.type == MAP_HOLE || run.pblk != pblk)
 			alloc_rsv_release(inode->it->alloc,
-					(struct alloc_run){
-							v->pblk + (at - v->lblk),
-							run.len });
+					(struct alloc_run){ pblk, run.len });
 	}
 }
 
@@ -465,13 +470,13 @@ static void rsv_drop_locked(struct inode *inode, struct dio_rsv *v)
 
 	RB_REMOVE(dio_rsvs, &id->rsvs->all, v);
 	atomic_fetch_sub_explicit(&id->nrsvs, 1, memory_order_relaxed);
-	if (v->is_marked)
-		; /* entered, or the journal has stopped (DR5) */
+	if (v->is_marked || v->is_spoilt)
+		; /* entered, or out of use until the next mount */
 	else if (v->entered == 0)
 		alloc_rsv_release(inode->it->alloc,
 				(struct alloc_run){ v->pblk, v->len });
 	else if (v->entered < v->len)
-		rsv_release_holes(inode, v);
+		rsv_release_rest(inode, v);
 	reserve_settle(inode, v->len);
 	free(v);
 }

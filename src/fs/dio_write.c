@@ -8,7 +8,8 @@
  *	write_checks(): position and count are final from here on (W18)
  *	plan = dio_write_plan(...)  exclusive needed but shared held: take it
  *				    exclusively and do ALL checks again
- *	drain, zero the EOF tail; a place beyond EOF, claims, reserved blocks
+ *	drain, zero the EOF tail; tree nodes, claims and a place beyond EOF,
+ *	reserved blocks
  *	iomap_dio_start(), unlock: under way
  *	... dio_finish() (dio_end.c)
  *	bytes left: buffered, written back, dropped from the cache (F1-F3)
@@ -57,6 +58,8 @@ void dio_req_init(struct dio_req *r, struct uext4_file *file, uint64_t pos,
 	r->pending.data_done = false;
 	SLIST_INIT(&r->uses);
 	r->use.rsv = NULL;
+	r->unwritten = false;
+	r->nodes = 0;
 	r->err = 0;
 	r->result = 0;
 	r->need_sync = false;
@@ -175,9 +178,10 @@ bool dio_use_hint(const struct dio_req *r, uint64_t at, uint64_t end)
 
 	return h != NULL && h->run.type == MAP_WRITTEN && at >= h->run.lblk &&
 			end - h->run.lblk <= h->run.len &&
-			h->seq ==
-			atomic_load_explicit(&r->inode->map.seq,
-					memory_order_acquire);
+			(h->seq == atomic_load_explicit(&r->inode->map.seq,
+						   memory_order_acquire) ||
+					iomap_lacks(&r->inode->file,
+							IOMAP_LACKS_SEQ));
 }
 
 /* The state of all blocks of the range; with r->dio.has_hint one run of written
@@ -192,6 +196,7 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 	uint64_t at;
 	bool written = false;
 	bool unwritten = false;
+	bool hole = false;
 	struct map_run run;
 	uint64_t seq;
 	int ret;
@@ -199,9 +204,9 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 	if (dio_use_hint(r, begin, end)) {
 		*first = r->hint->run;
 		*ret_range = DIO_RANGE_WRITTEN;
+		r->unwritten = false;
 		return 0;
 	}
-	*ret_range = DIO_RANGE_HOLE;
 	seq = atomic_load(&inode->map.seq);
 	for (at = begin; at < end; at += run.len) {
 		/* The whole run is asked for: the next request may be near. */
@@ -210,10 +215,14 @@ static int req_range_state(struct dio_req *r, struct map_run *first,
 			return ret;
 		if (at == begin)
 			*first = run;
-		if (run.type == MAP_HOLE)
-			return 0;
+		hole |= run.type == MAP_HOLE;
 		written |= run.type == MAP_WRITTEN;
 		unwritten |= run.type == MAP_UNWRITTEN;
+	}
+	r->unwritten = unwritten;
+	if (hole) {
+		*ret_range = DIO_RANGE_HOLE;
+		return 0;
 	}
 	if (r->hint != NULL)
 		*r->hint = (struct dio_hint){ .run = *first, .seq = seq };
@@ -313,8 +322,10 @@ static int req_claim(struct dio_req *r)
 static void req_undo(struct dio_req *r)
 {
 	dio_rsv_put(r);
+	dio_nodes_put(r);
 	dio_claim_put(r);
 	dio_pending_del(r);
+	dio_prefix_left(r->inode);
 	r->placed = false;
 }
 
@@ -352,8 +363,8 @@ static int req_reserve(struct dio_req *r)
 }
 
 /* What the plan asks for before the engine. */
-static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
-		enum dio_range range)
+static int req_prepare(
+		struct dio_req *r, struct dio_plan *plan, enum dio_range range)
 {
 	struct inode *inode = r->inode;
 	int ret = 0;
@@ -367,8 +378,14 @@ static int req_prepare(struct dio_req *r, const struct dio_plan *plan,
 		if (!iomap_dio_busy(&inode->file))
 			inode_trim_eof(inode);
 	}
-	if (plan->claim)
+	if (r->unwritten ||
+			(range == DIO_RANGE_HOLE &&
+					!fs_is_datafirst(inode_fs(inode))))
+		ret = dio_nodes_take(r, range == DIO_RANGE_HOLE, &plan->wait);
+	if (ret == 0 && plan->claim)
 		ret = req_claim(r);
+	if (ret == 0)
+		iomap_at(&inode->file, r->pos, "claimed");
 	if (ret == 0 && range == DIO_RANGE_HOLE &&
 			fs_is_datafirst(inode_fs(inode)))
 		ret = req_reserve(r);
@@ -477,9 +494,12 @@ static int req_try(struct dio_req *r)
 
 int dio_write_start(struct dio_req *r)
 {
-	bool nowait = (r->rwf & UEXT4_RW_NOWAIT) != 0;
+	bool nowait;
 	int ret;
 
+	if (iomap_lacks(&r->inode->file, IOMAP_LACKS_NOWAIT))
+		r->rwf &= ~(unsigned)UEXT4_RW_NOWAIT;
+	nowait = (r->rwf & UEXT4_RW_NOWAIT) != 0;
 	/* D-1: what Linux would do exclusively is tried so at once. */
 	r->exclusive = req_is_serial(r) &&
 			(write_is_append(r->file, r->rwf) ||
@@ -519,7 +539,11 @@ ssize_t dio_write_rest(struct dio_req *r)
 	done = buffered_write_at(r->file, pos, &r->it);
 	if (done <= 0)
 		return direct > 0 ? direct : done; /* F2 */
+	if (iomap_lacks(&inode->file, IOMAP_LACKS_REST))
+		return done;
 	ret = iomap_writeback(&inode->file, pos, pos + (uint64_t)done - 1);
+	if (ret < 0 && direct == 0)
+		(void)file_tell_error(r->file); /* told now, not by close */
 	if (ret < 0)
 		return direct > 0 ? direct : ret;
 	(void)iomap_invalidate(&inode->file, pos, pos + (uint64_t)done - 1);
@@ -557,7 +581,8 @@ ssize_t dio_write_iter(struct uext4_file *file, uint64_t pos,
 	int ret;
 
 	done = dio_write_once(file, pos, it, rwf, ret_synced);
-	if (done != -ENOSPC || (rwf & UEXT4_RW_NOWAIT))
+	if (done != -ENOSPC || (rwf & UEXT4_RW_NOWAIT) ||
+			iomap_lacks(&file->inode->file, IOMAP_LACKS_RETRY))
 		return done;
 	/* What others hold for the worst case may be more than is needed. */
 	ret = write_make_room(file->fs);

@@ -151,6 +151,18 @@ static int falloc_zero_edges(struct inode *inode, uint64_t pos, uint64_t end,
 	return ret;
 }
 
+/* For tests: between the pages and the blocks. */
+static void falloc_dropped(struct inode *inode, uint64_t pos) UEXT4_NO_TSA
+{
+	bool lacks = iomap_lacks(&inode->file, IOMAP_LACKS_INVAL);
+
+	if (lacks)
+		rwsem_write_unlock(&inode->file.inval);
+	iomap_at(&inode->file, pos, "dropped");
+	if (lacks)
+		rwsem_write_lock(&inode->file.inval);
+}
+
 /* Give the whole blocks [first, end) back. */
 static int falloc_remove(struct inode *inode, uint64_t first, uint64_t end)
 {
@@ -161,6 +173,7 @@ static int falloc_remove(struct inode *inode, uint64_t first, uint64_t end)
 		return 0;
 	rwsem_write_lock(&inode->file.inval);
 	ret = iomap_drop_pages(&inode->file, first << bits, (end << bits) - 1);
+	falloc_dropped(inode, first << bits);
 	if (ret == 0)
 		ret = inode_remove_blocks(inode, (lblk_t)first, end);
 	rwsem_write_unlock(&inode->file.inval);

@@ -289,10 +289,14 @@ bool write_wants_sync(struct uext4_file *file, unsigned rwf, bool synced,
 static int write_sync(struct uext4_file *file, unsigned rwf, bool synced)
 {
 	bool datasync;
+	int ret;
 
-	return write_wants_sync(file, rwf, synced, &datasync)
-			? inode_sync(file->inode, datasync)
-			: 0;
+	if (!write_wants_sync(file, rwf, synced, &datasync))
+		return 0;
+	ret = inode_sync(file->inode, datasync);
+	if (ret < 0)
+		(void)file_tell_error(file); /* told now: not again by close */
+	return ret;
 }
 
 bool file_writes_directly(const struct uext4_file *file)

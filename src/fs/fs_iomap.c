@@ -102,7 +102,8 @@ static int iomap_alloc(struct inode *inode, lblk_t lblk, uint32_t n,
 	for (;;) {
 		ret = iomap_alloc_once(inode, lblk, n, run);
 		if (ret != -ENOSPC || tries++ == ENOSPC_RETRIES ||
-				alloc_pending(it->alloc) == 0)
+				alloc_pending(it->alloc) == 0 ||
+				iomap_lacks(&inode->file, IOMAP_LACKS_RETRY))
 			return ret;
 		ret = journal_sync(it->journal);
 		if (ret < 0)
@@ -127,12 +128,20 @@ static bool inode_is_datasync_dirty(struct inode *inode)
 static int iomap_fill_hole(struct inode *inode, lblk_t lblk, uint32_t n,
 		uint32_t flags, struct map_run *run)
 {
-	/* Reserved before the request was started (dio_rsv.c). */
-	if (fs_is_datafirst(inode_fs(inode)))
-		return dio_rsv_find(inode, lblk, run) ? 0 : -ENOSPC;
+	uint32_t hole = run->len;
+
+	/* Reserved before the request was started (dio_rsv.c); since then
+	 * write-back may have given a page in there a block of its own. */
+	if (fs_is_datafirst(inode_fs(inode))) {
+		if (!dio_rsv_find(inode, lblk, run))
+			return -ENOSPC;
+		run->len = min_of(run->len, hole);
+		return 0;
+	}
 	if (flags & IOMAP_NOWAIT)
 		return -EAGAIN;
-	if (!inode->map.is_extents)
+	if (!inode->map.is_extents &&
+			!iomap_lacks(&inode->file, IOMAP_LACKS_UNWRITTEN))
 		return -ENOTBLK; /* M3 */
 	return iomap_alloc(inode, lblk, min_of(run->len, n), run);
 }
@@ -297,7 +306,8 @@ static int iomap_writeback_map(struct iomap_file *f, uint64_t pos, uint64_t len,
 static void writeback_raise_dsize(struct inode *inode, uint64_t end)
 {
 	mutex_lock(&inode->attr_lock);
-	end = min_u64(end, atomic_load(&inode->file.size));
+	if (!iomap_lacks(&inode->file, IOMAP_LACKS_CAP))
+		end = min_u64(end, atomic_load(&inode->file.size));
 	if (end > inode->d.size)
 		inode_set_dsize(inode, end);
 	mutex_unlock(&inode->attr_lock);

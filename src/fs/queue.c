@@ -8,6 +8,7 @@
  */
 #include "fs/queue.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -232,27 +233,29 @@ static struct queue_file *queue_file_get(
 		struct uext4_queue *q, struct uext4_file *file)
 {
 	uint32_t at = (uint32_t)hmap_mix((uintptr_t)file);
+	struct queue_file *found = NULL;
 	struct queue_file *spare = NULL;
 	struct queue_file *qf;
 	uint32_t i;
 
-	for (i = 0; i <= q->files_mask; i++) {
+	for (i = 0; found == NULL && i <= q->files_mask; i++) {
 		qf = &q->files[(at + i) & q->files_mask];
 		if (qf->file == file && qf->id == file->id)
-			break;
+			found = qf;
 		if (spare == NULL && qf->nreqs == 0)
 			spare = qf;
-		/* Twice as many entries as requests: there is a spare one. */
 		if (i >= QUEUE_FILE_WAYS && spare != NULL)
 			break;
 	}
-	if (qf->file != file || qf->id != file->id) {
-		qf = spare;
-		*qf = (struct queue_file){ .file = file, .id = file->id };
+	if (found == NULL) {
+		/* Twice as many entries as requests: there is a spare one. */
+		assert(spare != NULL);
+		found = spare;
+		*found = (struct queue_file){ .file = file, .id = file->id };
 	}
-	if (qf->nreqs++ == 0)
+	if (found->nreqs++ == 0)
 		file_hold(file);
-	return qf;
+	return found;
 }
 
 static void queue_file_put(struct queue_file *qf)

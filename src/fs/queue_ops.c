@@ -159,6 +159,11 @@ void queue_req_over(struct uext4_queue *q, struct queue_req *req)
 
 /* ---- durability ---- */
 
+static bool req_is_fsync(const struct queue_req *req)
+{
+	return req->op == UEXT4_OP_FSYNC || req->op == UEXT4_OP_FDATASYNC;
+}
+
 void queue_sync(struct uext4_queue *q)
 {
 	struct sync_batch batch = { .fs = q->fs };
@@ -180,9 +185,9 @@ void queue_sync(struct uext4_queue *q)
 	err = sync_batch_run(&batch);
 	for (req = list; req != NULL; req = next) {
 		next = req->next;
-		ret = req->op == UEXT4_OP_FSYNC || req->op == UEXT4_OP_FDATASYNC
-				? file_tell_error(req->file)
-				: 0;
+		/* Others' errors are for fsync and close to tell. */
+		ret = req_is_fsync(req) || err < 0 ? file_tell_error(req->file)
+						   : 0;
 		if (req->result >= 0 && (err < 0 || ret < 0))
 			req->result = err < 0 ? err : ret;
 		req_ready(q, req, req->result);

@@ -15,7 +15,8 @@ int reserve_claim(struct inode *inode, uint32_t n)
 	mutex_lock(&inode->attr_lock);
 	more = map_nodes_worst(&inode->map,
 			inode->claim_data + inode->claim_flight + n);
-	more = max_of(more - inode->claim_nodes, INT64_C(0));
+	more += (int64_t)inode->claim_convert - inode->claim_nodes;
+	more = max_of(more, INT64_C(0));
 	ret = alloc_claim(inode->it->alloc, n + (uint64_t)more,
 			map_super_flag(&inode->map));
 	if (ret == 0) {
@@ -30,7 +31,8 @@ int reserve_claim(struct inode *inode, uint32_t n)
 static void reserve_trim_locked(struct inode *inode)
 {
 	uint32_t blocks = inode->claim_data + inode->claim_flight;
-	int64_t keep = blocks ? map_nodes_worst(&inode->map, blocks) : 0;
+	int64_t keep = (blocks ? map_nodes_worst(&inode->map, blocks) : 0) +
+			(int64_t)inode->claim_convert;
 
 	if (inode->claim_nodes > keep) {
 		alloc_unclaim(inode->it->alloc,
@@ -85,10 +87,8 @@ int reserve_blocks(struct inode *inode, lblk_t lblk, uint32_t n, pblk_t goal,
 /* What one insertion may take of the claims is set aside for it, so that two
  * under way do not count on the same: how much, 0 if there is not enough (a
  * block tree may need more nodes than were claimed). */
-static int64_t reserve_hold_nodes(struct inode *inode, uint32_t len)
+static int64_t reserve_hold_nodes(struct inode *inode, int64_t need)
 {
-	int64_t need = map_nodes_run(&inode->map, len);
-
 	mutex_lock(&inode->attr_lock);
 	if (inode->claim_nodes < need)
 		need = 0;
@@ -115,7 +115,8 @@ int reserve_insert(struct handle *h, struct inode *inode,
 		const struct map_run *run)
 {
 	struct alloc_run ar = { .pblk = run->pblk, .len = run->len };
-	int64_t held = reserve_hold_nodes(inode, run->len);
+	int64_t held = reserve_hold_nodes(
+			inode, map_nodes_run(&inode->map, run->len));
 	int ret;
 
 	ret = map_insert(h, &inode->map, run->lblk, run->pblk, run->len,
@@ -138,6 +139,46 @@ int reserve_enter(struct handle *h, struct inode *inode,
 		return ret;
 	*ret_ours = false;
 	return reserve_insert(h, inode, run);
+}
+
+int reserve_claim_convert(struct inode *inode, uint32_t *ret_n)
+{
+	uint32_t n = map_nodes_convert(&inode->map, 1);
+	int ret;
+
+	if (n == 0)
+		return 0;
+	ret = alloc_claim(inode->it->alloc, n, map_super_flag(&inode->map));
+	if (ret < 0)
+		return ret;
+	mutex_lock(&inode->attr_lock);
+	inode->claim_nodes += n;
+	inode->claim_convert += n;
+	mutex_unlock(&inode->attr_lock);
+	*ret_n = n;
+	return 0;
+}
+
+void reserve_unclaim_convert(struct inode *inode, uint32_t n)
+{
+	mutex_lock(&inode->attr_lock);
+	assert(inode->claim_convert >= n);
+	inode->claim_convert -= n;
+	reserve_trim_locked(inode);
+	mutex_unlock(&inode->attr_lock);
+}
+
+int reserve_convert(struct handle *h, struct inode *inode, lblk_t lblk,
+		uint32_t len, uint32_t flags)
+{
+	int64_t held = reserve_hold_nodes(
+			inode, map_nodes_convert(&inode->map, 0));
+	int ret;
+
+	ret = map_convert_flags(h, &inode->map, lblk, len,
+			flags | (held > 0 ? MAP_F_CLAIMED : MAP_F_ROOT));
+	reserve_put_nodes(inode, held);
+	return ret;
 }
 
 uint32_t reserve_credits(const struct inode *inode, uint32_t len)

@@ -15,6 +15,8 @@
  *                reserve_settle(); claim_nodes the blocks claimed for the nodes
  *                of both: no claim goes back that either may still need. So to
  *                enter them meets no -ENOSPC.
+ *          (RS2) claim_nodes holds claim_convert more, for the nodes that direct
+ *                writes in flight may need to convert unwritten blocks.
  *
  * Locks    attr_lock guards the counters.
  */
@@ -51,5 +53,14 @@ uint32_t reserve_credits(const struct inode *inode, uint32_t len);
 void reserve_reclaim(struct inode *inode, uint32_t n);
 /* @n reserved blocks were entered or given back. */
 void reserve_settle(struct inode *inode, uint32_t n);
+
+/* Room for the nodes of one conversion: how many blocks were claimed, to be given
+ * back when it is over. 0 for files without unwritten blocks. */
+int reserve_claim_convert(
+		struct inode *inode, uint32_t *ret_n) UEXT4_MUST_CHECK;
+void reserve_unclaim_convert(struct inode *inode, uint32_t n);
+/* map_convert_flags(), the nodes from what was claimed. */
+int reserve_convert(struct handle *h, struct inode *inode, lblk_t lblk,
+		uint32_t len, uint32_t flags) UEXT4_MUST_CHECK;
 
 #endif /* UEXT4_FS_RESERVE_H */

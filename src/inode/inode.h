@@ -133,6 +133,8 @@ struct inode {
 	uint32_t claim_flight; /* [attr_lock] reserved, being written back */
 	int64_t claim_nodes; /* [attr_lock] for the nodes both may need; what an
 				insertion under way may take is left out */
+	uint32_t claim_convert; /* [attr_lock] of them, for conversions of direct
+				   writes in flight */
 	uint64_t nodes_seen; /* [attr_lock] map.nodes_claimed accounted for */
 	/* Claims, reservations, pending extensions: of fs; made when needed. */
 	_Atomic(struct inode_dio *) dio;

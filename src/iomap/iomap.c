@@ -108,6 +108,8 @@ void iomap_dio_done(struct iomap_file *f)
 
 bool iomap_dio_busy(struct iomap_file *f)
 {
+	if (iomap_lacks(f, IOMAP_LACKS_DRAIN))
+		return false;
 	return atomic_load(&f->dio_count) != 0 ||
 			(f->ops->in_flight != NULL && f->ops->in_flight(f));
 }
@@ -115,8 +117,6 @@ bool iomap_dio_busy(struct iomap_file *f)
 void iomap_dio_drain(struct iomap_file *f)
 {
 	iomap_at(f, 0, "drain");
-	if (iomap_lacks(f, IOMAP_LACKS_DRAIN))
-		return;
 	if (!iomap_dio_busy(f))
 		return;
 	atomic_fetch_add(&f->dio_waiters, 1);

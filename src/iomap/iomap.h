@@ -145,6 +145,12 @@ struct iomap_ops {
 #define IOMAP_LACKS_FUA_RULE   0x1000u /* E6: FUA for overwrites only */
 #define IOMAP_LACKS_COUNT_LAST 0x2000u /* E4: sizes, then out of flight */
 #define IOMAP_LACKS_TRIM       0x4000u /* E5: surplus blocks are given back */
+#define IOMAP_LACKS_RETRY      0x8000u /* M5: freed space is waited for */
+#define IOMAP_LACKS_NOWAIT     0x10000u /* D-4: NOWAIT is looked at */
+#define IOMAP_LACKS_REST       0x20000u /* F2, F3: the sum; on the device */
+#define IOMAP_LACKS_SEQ        0x40000u /* B38: answers age with map.seq */
+#define IOMAP_LACKS_INVAL      0x80000u /* B3: no fills during a removal */
+#define IOMAP_LACKS_CAP        0x100000u /* I1: dsize never above isize */
 
 typedef void (*iomap_gate_fn)(void *ctx, uint64_t pos, const char *at);
 

@@ -129,6 +129,7 @@ static int wb_piece(struct iomap_file *f, struct wb_run *run, unsigned first,
 	unsigned n = last - first;
 	uint8_t *eof_copy = NULL;
 	struct iomap map;
+	uint64_t end;
 	int ret;
 	int err;
 
@@ -139,9 +140,10 @@ static int wb_piece(struct iomap_file *f, struct wb_run *run, unsigned first,
 	err = wb_eof_copy(f, run->pages[first + n - 1], run->size, &eof_copy);
 	if (err == 0)
 		err = wb_write(f, run, first, n, map.addr, eof_copy);
-	ret = f->ops->writeback_end(f, &map,
-			min_u64(pos + map.length, run->size), run->delalloc,
-			err);
+	end = pos + map.length;
+	if (!iomap_lacks(f, IOMAP_LACKS_CAP))
+		end = min_u64(end, run->size);
+	ret = f->ops->writeback_end(f, &map, end, run->delalloc, err);
 	if (err < 0)
 		ret = err;
 out:

@@ -284,6 +284,30 @@ int ext_find(const struct mapping *m, lblk_t lblk, struct map_run *ret_run)
 	return ret;
 }
 
+int ext_find_whole(
+		const struct mapping *m, lblk_t lblk, struct map_run *ret_run)
+{
+	struct ext_path path;
+	struct dext_leaf e;
+	uint32_t skip;
+	int ret;
+
+	ret = ext_path_get(m, lblk, &path);
+	if (ret < 0)
+		return ret;
+	ret = ext_leaf_run(m, &path, lblk, ret_run);
+	if (ret == 0 && ret_run->type != MAP_HOLE) {
+		dext_leaf_decode(ext_leaf(&path)->node,
+				(unsigned)ext_leaf(&path)->idx, &e);
+		skip = lblk - e.lblk;
+		ret_run->lblk -= skip;
+		ret_run->pblk -= skip;
+		ret_run->len += skip;
+	}
+	ext_path_put(&path);
+	return ret;
+}
+
 pblk_t ext_goal(const struct mapping *m, lblk_t lblk)
 {
 	struct ext_path path;

@@ -64,6 +64,9 @@ static inline struct ext_level *ext_leaf(struct ext_path *path)
 }
 /* What is at @lblk: the rest of its extent, or the hole up to the next. */
 int ext_find(const struct mapping *m, lblk_t lblk, struct map_run *ret_run);
+/* The same, but an extent from its first block on. */
+int ext_find_whole(
+		const struct mapping *m, lblk_t lblk, struct map_run *ret_run);
 /* Where a block for @lblk would be best, judged by its neighbours; 0: none. */
 pblk_t ext_goal(const struct mapping *m, lblk_t lblk);
 /* map_walk(). */
@@ -112,6 +115,8 @@ int ext_plan_prepare(struct ext_plan *plan, struct handle *h, struct mapping *m,
  * dropped node could not be freed: the tree is whole in any case. */
 int ext_plan_commit(struct ext_plan *plan);
 void ext_plan_cancel(struct ext_plan *plan);
+/* How many entries @node has room for. */
+unsigned ext_max(const uint8_t *node);
 /* A root that leads to one small node takes its entries over. If that fails,
  * the tree is a level deeper than it need be, and that is all. */
 void ext_shrink(struct handle *h, struct mapping *m);
@@ -124,6 +129,8 @@ int ext_insert(struct handle *h, struct mapping *m, const struct map_run *run,
 /* Give [lblk, lblk + len) one state; a hole inside is -UEXT4_ECORRUPT. */
 int ext_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len,
 		bool to_unwritten, uint32_t aflags);
+/* Would that, to written, need no node? 1, 0 or an error; 0 in doubt. */
+int ext_convert_fits(const struct mapping *m, lblk_t lblk, uint64_t end);
 /* map_remove(); *ret_end is set on errors as well. */
 int ext_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 		uint64_t *ret_end);

@@ -35,7 +35,7 @@ static uint8_t *ext_entry(uint8_t *node, unsigned i)
 	return node + DEXT_HDR_SIZE + (size_t)i * DEXT_ENTRY_SIZE;
 }
 
-static unsigned ext_max(const uint8_t *node)
+unsigned ext_max(const uint8_t *node)
 {
 	struct dext_hdr hdr;
 

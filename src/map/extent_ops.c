@@ -219,63 +219,115 @@ out_path:
 	return ret;
 }
 
+/* What shall stand in the leaf of @path once the part of [lblk, *end) that lies in
+ * one extent has the new state: 1, or 0 if it has. *end is where that part ends. */
+static int ext_convert_recs(const struct mapping *m, struct ext_path *path,
+		lblk_t lblk, uint64_t *end, bool to_unwritten,
+		struct ext_recs *recs)
+{
+	struct dext_leaf e = { 0 }, part;
+	struct ext_around a = { 0 };
+	int ret;
+
+	ret = ext_target_get(m, path, lblk, &e, &a, recs);
+	if (ret < 0)
+		return ret;
+	*end = min_u64(*end, ext_end(&e));
+	if (e.unwritten == to_unwritten)
+		return 0;
+
+	if (a.has_left)
+		ext_recs_add(recs, a.left);
+	ext_recs_push(recs, ext_part(&e, e.lblk, lblk));
+	part = ext_part(&e, lblk, *end);
+	part.unwritten = to_unwritten;
+	if (part.len > ext_len_max(to_unwritten)) {
+		/* 32768 written blocks are two unwritten extents. */
+		struct dext_leaf head = ext_part(&part, lblk, *end - 1);
+
+		ext_recs_push(recs, head);
+		part = ext_part(&part, *end - 1, *end);
+	}
+	ext_recs_push(recs, part);
+	ext_recs_push(recs, ext_part(&e, *end, ext_end(&e)));
+	if (a.has_right)
+		ext_recs_push(recs, a.right);
+	return 1;
+}
+
 /* Give the part of [lblk, end) that lies in one extent the new state; *ret_next
- * is where that part ends. With @whole nothing is done, and *ret_next is @lblk,
- * if that is not all of it. */
+ * is where that part ends. With @whole nothing is done unless all of it does:
+ * then *ret_next is @lblk. */
 static int ext_convert_one(struct handle *h, struct mapping *m, lblk_t lblk,
 		uint64_t end, bool to_unwritten, bool whole, uint32_t aflags,
 		uint64_t *ret_next)
 {
 	struct ext_recs recs = { .aflags = aflags };
-	struct dext_leaf e = { 0 }, part;
-	struct ext_around a = { 0 };
 	struct ext_path path;
+	uint64_t next = end;
 	int ret;
 
 	ret = ext_path_get(m, lblk, &path);
 	if (ret < 0)
 		return ret;
-	ret = ext_target_get(m, &path, lblk, &e, &a, &recs);
+	ret = ext_convert_recs(m, &path, lblk, &next, to_unwritten, &recs);
+	if (ret >= 0 && whole && next < end) {
+		next = lblk;
+		ret = 0;
+	}
+	if (ret > 0)
+		ret = ext_replace(h, m, &path, &recs);
+	else
+		recs.n = recs.n_old;
+	ext_path_put(&path);
 	if (ret < 0)
-		goto out_path;
-	if (whole && ext_end(&e) < end) {
-		end = lblk;
-		goto out_next;
-	}
-	end = min_u64(end, ext_end(&e));
-	if (e.unwritten == to_unwritten)
-		goto out_next;
-
-	if (a.has_left)
-		ext_recs_add(&recs, a.left);
-	ext_recs_push(&recs, ext_part(&e, e.lblk, lblk));
-	part = ext_part(&e, lblk, end);
-	part.unwritten = to_unwritten;
-	if (part.len > ext_len_max(to_unwritten)) {
-		/* 32768 written blocks are two unwritten extents. */
-		struct dext_leaf head = ext_part(&part, lblk, end - 1);
-
-		ext_recs_push(&recs, head);
-		part = ext_part(&part, end - 1, end);
-	}
-	ext_recs_push(&recs, part);
-	ext_recs_push(&recs, ext_part(&e, end, ext_end(&e)));
-	if (a.has_right)
-		ext_recs_push(&recs, a.right);
-	ret = ext_replace(h, m, &path, &recs);
+		return ret;
 	/* Neighbours that have become one may leave a tree that can be lower. */
-	if (ret == 0 && whole && recs.n < recs.n_old) {
-		ext_path_put(&path);
+	if (whole && recs.n < recs.n_old)
 		ext_shrink(h, m);
-		*ret_next = end;
-		return 0;
-	}
-out_next:
-	if (ret == 0)
-		*ret_next = end;
-out_path:
+	*ret_next = next;
+	return 0;
+}
+
+/* How many more entries does the leaf take that @lblk is in? */
+static int ext_leaf_spare(const struct mapping *m, lblk_t lblk)
+{
+	struct ext_path path;
+	const uint8_t *node;
+	int ret;
+
+	ret = ext_path_get(m, lblk, &path);
+	if (ret < 0)
+		return ret;
+	node = ext_leaf(&path)->node;
+	ret = (int)ext_max(node) - (int)dext_entries(node);
 	ext_path_put(&path);
 	return ret;
+}
+
+int ext_convert_fits(const struct mapping *m, lblk_t lblk, uint64_t end)
+{
+	struct ext_recs recs = { 0 };
+	struct ext_path path;
+	uint64_t next = end;
+	int spare;
+	int ret;
+
+	spare = ext_leaf_spare(m, lblk);
+	if (spare < 0)
+		return spare;
+	ret = ext_path_get(m, lblk, &path);
+	if (ret < 0)
+		return ret;
+	ret = ext_convert_recs(m, &path, lblk, &next, false, &recs);
+	ext_path_put(&path);
+	if (ret < 0)
+		return ret;
+	if (next == end)
+		return ret == 0 || recs.n <= recs.n_old + (unsigned)spare;
+	/* Cut at both ends first. */
+	ret = ext_leaf_spare(m, (lblk_t)(end - 1));
+	return ret < 0 ? ret : spare >= 2 && ret >= 2;
 }
 
 /* How many extents of the state that has to change lie in [lblk, end)? Also

@@ -449,7 +449,8 @@ static int map_set_state(struct handle *h, struct mapping *m, lblk_t lblk,
 			was.type = MAP_HOLE;
 		/* As metadata: what is promised to a finished write must not
 		 * fail for want of a node block. */
-		ret = ext_convert(h, m, lblk, len, to_unwritten, ALLOC_F_ROOT);
+		ret = ext_convert(h, m, lblk, len, to_unwritten,
+				map_node_flags(m, MAP_F_ROOT | flags));
 		if (ret == 0)
 			map_remember_state(m, lblk, end, &was, to_unwritten);
 		else
@@ -471,6 +472,17 @@ int map_convert_flags(struct handle *h, struct mapping *m, lblk_t lblk,
 int map_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len)
 {
 	return map_set_state(h, m, lblk, len, false, 0);
+}
+
+int map_convert_fits(struct mapping *m, lblk_t lblk, uint32_t len)
+{
+	int ret;
+
+	rwsem_read_lock(&m->lock);
+	ret = m->is_extents ? ext_convert_fits(m, lblk, (uint64_t)lblk + len)
+			    : 1;
+	rwsem_read_unlock(&m->lock);
+	return ret;
 }
 
 int map_convert_unwritten(
@@ -499,6 +511,18 @@ int map_remove(struct handle *h, struct mapping *m, lblk_t lblk, uint64_t end,
 	err = map_changed(h, m);
 	rwsem_write_unlock(&m->lock);
 	return ret < 0 ? ret : err;
+}
+
+int map_find_extent(struct mapping *m, lblk_t lblk, struct map_run *ret_run)
+{
+	int ret;
+
+	if (!m->is_extents)
+		return -EOPNOTSUPP;
+	rwsem_read_lock(&m->lock);
+	ret = ext_find_whole(m, lblk, ret_run);
+	rwsem_read_unlock(&m->lock);
+	return ret;
 }
 
 int map_walk(struct mapping *m,
@@ -537,6 +561,18 @@ uint32_t map_nodes_run(const struct mapping *m, uint32_t len)
 	/* One at each level that it may have by then, and a new root's. */
 	return min_of(atomic_load_explicit(&m->depth, memory_order_relaxed) + 2,
 			DEXT_DEPTH_MAX);
+}
+
+uint32_t map_nodes_convert(const struct mapping *m, uint32_t levels)
+{
+	uint32_t depth = levels +
+			atomic_load_explicit(&m->depth, memory_order_relaxed);
+
+	if (!m->is_extents)
+		return 0;
+	/* Two cuts: one node at each level and a new root's, and the second
+	 * finds one level more. */
+	return min_of(2 * depth + 3, 2u * DEXT_DEPTH_MAX);
 }
 
 uint32_t map_nodes_worst(const struct mapping *m, uint32_t len)

@@ -104,7 +104,10 @@ int mapping_check_root(const struct mapping *m);
  * -EIO. */
 int map_find(struct mapping *m, lblk_t lblk, uint32_t max,
 		struct map_run *ret_run);
-/* The same from the extent status alone: -EAGAIN if not known there. */
+/* All of the extent that holds @lblk, as it stands in the tree: converted as a
+ * whole it needs no node. A hole from @lblk on; extents only. */
+int map_find_extent(struct mapping *m, lblk_t lblk, struct map_run *ret_run);
+/* The same as map_find() from the extent status alone: -EAGAIN if not known there. */
 int map_find_cached(struct mapping *m, lblk_t lblk, uint32_t max,
 		struct map_run *ret_run);
 /* Remember @run, which was found while seq was @seq, unless something changed
@@ -140,9 +143,12 @@ int map_insert(struct handle *h, struct mapping *m, lblk_t lblk, pblk_t pblk,
  * block for a node) leaves everything as it was. -EAGAIN: a range over many
  * extents used up the credits half-way; handle_restart() and call again. */
 int map_convert(struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);
-/* The same with MAP_F_LATE, or 0. */
+/* The same with MAP_F_LATE, MAP_F_CLAIMED (map_nodes_convert()), or 0. */
 int map_convert_flags(struct handle *h, struct mapping *m, lblk_t lblk,
 		uint32_t len, uint32_t flags);
+/* Would map_convert() of mapped blocks need no block for a node, as the tree is
+ * now? 1, 0 (also in doubt) or an error. */
+int map_convert_fits(struct mapping *m, lblk_t lblk, uint32_t len);
 /* The reverse for zero range: written parts become unwritten (extents only). */
 int map_convert_unwritten(
 		struct handle *h, struct mapping *m, lblk_t lblk, uint32_t len);
@@ -161,6 +167,8 @@ uint32_t map_credits_remove(const struct mapping *m);
 uint32_t map_credits_convert(const struct mapping *m);
 /* Node blocks that inserting one run of @len blocks can need at most. */
 uint32_t map_nodes_run(const struct mapping *m, uint32_t len);
+/* The same for converting a run once the tree has grown by @levels. */
+uint32_t map_nodes_convert(const struct mapping *m, uint32_t levels);
 /* What to claim for @len blocks that will be inserted later in any number of
  * runs. With extents an upper bound, however scattered they are. In a block tree
  * as many as if they lay together and a few more (one node each, the honest

@@ -7,7 +7,7 @@
  * held (debug builds assert that), the call that met the fault says so (a run
  * in which every call succeeded ends with everything there), and after the
  * fault is gone the image recovers to one that the checker calls clean, with
- * all that was synced before the fault.
+ * all that was synced before the fault. With UEXT4_TEST_DAX=1 the mounts are DAX.
  *
  * Allocations fail through the linker's --wrap: the n-th malloc, calloc,
  * realloc, aligned_alloc or posix_memalign after the counter was armed.
@@ -131,11 +131,14 @@ static void quiet(void *ctx, enum uext4_log_level level, const char *msg)
 		fprintf(stderr, "# %d %s\n", (int)level, msg);
 }
 
+static const struct bdev_emu_opts with_map = { .flags = BDEV_EMU_F_MAP };
+
 static int mount(struct bdev *dev, struct uext4_fs **ret_fs)
 {
 	struct uext4_mount_opts o = {
 		.size = sizeof(o),
-		.flags = UEXT4_MNT_NOTHREAD,
+		.flags = UEXT4_MNT_NOTHREAD |
+				(getenv("UEXT4_TEST_DAX") ? UEXT4_MNT_DAX : 0),
 		.meta_cache = 1 << 20,
 		.page_cache = 1 << 20,
 		.log = quiet,
@@ -339,7 +342,7 @@ static bool run_io(const struct emu_img *img, uint32_t ops, uint64_t n,
 	struct bdev *dev;
 	int ret;
 
-	assert_int_equal(bdev_emu_open(img, NULL, &dev), 0);
+	assert_int_equal(bdev_emu_open(img, &with_map, &dev), 0);
 	assert_int_equal(bdev_emu_fault_add(dev, &fault), 0);
 	ret = mount(dev, &w.fs);
 	if (ret == 0) {
@@ -362,7 +365,7 @@ static bool run_memory(const struct emu_img *img, long n, bool from_then_on)
 	bool hit;
 	int ret;
 
-	assert_int_equal(bdev_emu_open(img, NULL, &dev), 0);
+	assert_int_equal(bdev_emu_open(img, &with_map, &dev), 0);
 	ret = mount(dev, &w.fs);
 	assert_int_equal(ret, 0);
 	atomic_store(&sticky, from_then_on);

@@ -48,7 +48,7 @@ struct hold {
 	int n;                        /* [lock] kept since hold_next() */
 	struct bdev_io *io[HOLD_MAX]; /* [lock] in order of arrival */
 	bool landed[HOLD_MAX];        /* [lock] */
-	atomic_uint nwaiting;         /* threads at the gate "claim_wait" */
+	atomic_uint waiting;          /* for a gate of the test's */
 };
 
 void hold_open(struct hold *r, const char *profile, const char *size,

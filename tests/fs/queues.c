@@ -33,9 +33,11 @@ static void hangs(int sig)
 
 void q_watch(const char *what)
 {
+	const char *s = getenv("UEXT4_SECONDS");
+
 	watched = what;
 	signal(SIGALRM, hangs);
-	alarm(HANG_S);
+	alarm(HANG_S + (s != NULL ? (unsigned)atoi(s) : 0));
 }
 
 int q_try(struct uext4_fs *fs, unsigned depth, enum uext4_queue_backend b,

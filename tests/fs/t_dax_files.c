@@ -232,6 +232,56 @@ static void every_open_is_served_at_any_position(void **state)
 	bug_close(&b, true);
 }
 
+/* Inside submit, at any position, O_DIRECT or not. */
+static void a_queue_does_dax_requests_at_once(void **state)
+{
+	struct uext4_queue_opts o = { .size = sizeof(o), .depth = 8 };
+	struct uext4_event ev[4];
+	struct uext4_sqe sqe[4];
+	struct uext4_queue *q;
+	struct uext4_file *f;
+	char out[5001];
+	struct bug b;
+
+	dax_open(&b, "ext4-4k-full");
+	f = env_open(&b.e, "/f", RW | UEXT4_O_DIRECT);
+	env_fill(f, 0, 3000, 'a');
+	sqe[0] = (struct uext4_sqe){ .op = UEXT4_OP_WRITE,
+		.file = f,
+		.pos = 1001,
+		.buf = env_alloc(5001, 'q'),
+		.len = 5001,
+		.flags = UEXT4_RW_DSYNC };
+	sqe[1] = (struct uext4_sqe){ .op = UEXT4_OP_READ,
+		.file = f,
+		.pos = 1000,
+		.buf = out,
+		.len = sizeof(out) };
+	sqe[2] = sqe[1];
+	sqe[2].pos = 6000;
+	sqe[3] = (struct uext4_sqe){ .op = UEXT4_OP_FDATASYNC, .file = f };
+	assert_int_equal(uext4_queue_open(b.e.fs, &o, &q), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		sqe[i].user_data = i;
+		assert_int_equal(uext4_queue_prep(q, &sqe[i]), 0);
+	}
+	assert_int_equal(uext4_queue_submit(q), 4);
+	assert_int_equal(uext4_queue_wait(q, 4, -1, ev, 4), 4);
+	for (unsigned i = 0; i < 4; i++) {
+		const int64_t want[] = { 5001, 5001, 2, 0 };
+
+		assert_int_equal(ev[i].result, want[ev[i].user_data]);
+	}
+	assert_int_equal(out[0], 'q'); /* of the read at 6000 */
+	env_expect(f, 0, 1001, 'a');
+	env_expect(f, 1001, 5001, 'q');
+	expect_no_pages(f);
+	uext4_queue_close(q);
+	free(sqe[0].buf);
+	env_close(f);
+	bug_close(&b, true);
+}
+
 /* DX2: no request, and no handle once the time stamps are those of now. */
 static void an_overwrite_is_stores_alone(void **state)
 {
@@ -583,6 +633,7 @@ int main(void)
 		cmocka_unit_test(an_image_may_begin_anywhere),
 		cmocka_unit_test(a_device_in_ram_is_written_in_place),
 		cmocka_unit_test(every_open_is_served_at_any_position),
+		cmocka_unit_test(a_queue_does_dax_requests_at_once),
 		cmocka_unit_test(an_overwrite_is_stores_alone),
 		cmocka_unit_test(nowait_overwrites_and_does_nothing_else),
 		cmocka_unit_test(synced_bytes_survive_a_power_cut),

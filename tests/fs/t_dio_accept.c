@@ -413,13 +413,12 @@ static void appends_are_a_permutation_of_the_records(void **state)
 
 #define SECTOR 512u
 
-static void count_waiters(void *ctx, uint64_t pos, const char *at)
+static void note_waiters(void *ctx, uint64_t pos, const char *at)
 {
 	struct hold *r = ctx;
 
-	(void)pos;
 	if (strcmp(at, "claim_wait") == 0)
-		atomic_fetch_add(&r->nwaiting, 1);
+		atomic_fetch_or(&r->waiting, 1u << pos / SECTOR % 32);
 }
 
 /* Writers of one sector each arrive in an order: the first gets the block, the
@@ -429,18 +428,17 @@ static void sectors_in_order(struct hold *r, const int *order, int n)
 	struct uext4_file *f = env_open(&r->b.e, "/f", HOLD_DIRECT);
 	struct hold_call c[8];
 
-	hold_gate(f, count_waiters, r);
+	atomic_store(&r->waiting, 0);
+	hold_gate(f, note_waiters, r);
 	hold_next(r, n);
 	for (int i = 0; i < n; i++) {
 		int who = order[i];
 
-		atomic_store(&r->nwaiting, 0);
 		hold_call_write(&c[who], f, (uint64_t)who * SECTOR, SECTOR,
 				'A' + who, 0);
 		if (i == 0)
 			hold_wait(r, 1);
-		/* Those that were there before come by every millisecond. */
-		while (i > 0 && atomic_load(&r->nwaiting) < (unsigned)i)
+		while (i > 0 && !(atomic_load(&r->waiting) & 1u << who))
 			usleep(100);
 		assert_int_equal(hold_count(r), 1);
 	}
@@ -504,14 +502,14 @@ static void block_and_sector(const struct hold_opts *way, bool block_first)
 	hold_open(&r, "ext4-4k-full", NULL, way);
 	f = env_open(&r.b.e, "/f", HOLD_DIRECT);
 	assert_int_equal(uext4_ftruncate(f, 16 * BS), 0);
-	hold_gate(f, count_waiters, &r);
+	hold_gate(f, note_waiters, &r);
 	hold_next(&r, 2);
 	hold_call_write(&first, f, BS + (block_first ? 0 : SECTOR),
 			block_first ? BS : SECTOR, '1', 0);
 	hold_wait(&r, 1);
 	hold_call_write(&second, f, BS + (block_first ? SECTOR : 0),
 			block_first ? SECTOR : BS, '2', 0);
-	while (atomic_load(&r.nwaiting) == 0)
+	while (atomic_load(&r.waiting) == 0)
 		usleep(100);
 	assert_int_equal(hold_count(&r), 1);
 	hold_end(&r, 0, 0);
@@ -541,6 +539,153 @@ static void padding_never_falls_upon_a_whole_block(void **state)
 	}
 }
 
+/* ---- 9: space ---- */
+
+#define FULL_BS   1024u
+#define FULL_RUNS 400u /* unwritten extents: a tree with several leaves */
+#define FULL_RUN  8u   /* blocks of each, and of the hole behind it */
+
+/* Take all there is: then a node block cannot be had. */
+static void take_all_space(struct hold *r)
+{
+	struct uext4_file *f = env_open(&r->b.e, "/all", HOLD_RW);
+	struct alloc_stat st;
+	uint64_t len = 4096;
+	uint64_t pos = 0;
+
+	while (len > 0) {
+		if (uext4_fallocate(f, 0, pos * FULL_BS, len * FULL_BS) == 0)
+			pos += len;
+		else
+			len /= 2;
+	}
+	assert_int_equal(uext4_sync(r->b.e.fs), 0);
+	while (uext4_fallocate(f, 0, pos * FULL_BS, FULL_BS) == 0)
+		pos++;
+	alloc_stat(r->b.e.fs->alloc, &st);
+	assert_int_equal(st.avail_blocks, 0);
+	env_close(f);
+}
+
+static struct uext4_file *make_many_runs(struct hold *r)
+{
+	struct uext4_file *f = env_open(&r->b.e, "/f", HOLD_DIRECT);
+
+	for (uint64_t i = 0; i < FULL_RUNS; i++)
+		assert_int_equal(uext4_fallocate(f, 0,
+						 i * 2 * FULL_RUN * FULL_BS,
+						 FULL_RUN * FULL_BS),
+				0);
+	return f;
+}
+
+static uint64_t run_middle(uint64_t i)
+{
+	return (i * 2 * FULL_RUN + FULL_RUN / 2) * FULL_BS;
+}
+
+/* The first @n runs hold one block of data in their middle. */
+static void expect_middles(struct uext4_file *f, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t mid = run_middle(i);
+		uint32_t half = FULL_RUN / 2 * FULL_BS;
+
+		env_expect(f, mid - half, half, 0);
+		env_expect(f, mid, FULL_BS, 'w');
+		env_expect(f, mid + FULL_BS, half - FULL_BS, 0);
+	}
+}
+
+static void promised_blocks_can_be_written_when_nothing_is_free(void **state)
+{
+	for (unsigned way = 0; way < NWAYS; way += 2) {
+		struct hold_opts opts = all_ways[way];
+		struct uext4_file *f;
+		struct hold r;
+
+		opts.tune = "-m 0";
+		opts.poison = true;
+		hold_open(&r, "ext4-1k-full", "24M", &opts);
+		f = make_many_runs(&r);
+		take_all_space(&r);
+		/* In the middle of each run: two more extents every time. */
+		for (uint64_t i = 0; i < FULL_RUNS; i++)
+			env_fill(f, run_middle(i), FULL_BS, 'w');
+		expect_middles(f, FULL_RUNS);
+		env_close(f);
+		hold_close(&r, true);
+	}
+}
+
+/* Somebody takes the last block while writes are in flight that will need nodes,
+ * or have blocks reserved: theirs are theirs. */
+static void what_was_accepted_does_not_meet_a_full_device(void **state)
+{
+	for (unsigned way = 0; way < NWAYS; way += 2) {
+		struct hold_opts opts = all_ways[way];
+		int64_t res[HOLD_MAX];
+		struct uext4_queue *q;
+		struct uext4_file *f;
+		struct hold r;
+
+		opts.tune = "-m 0";
+		hold_open(&r, "ext4-1k-full", "24M", &opts);
+		f = make_many_runs(&r);
+		q = hold_queue(&r, HOLD_MAX);
+		hold_next(&r, HOLD_MAX);
+		results_clear(res, HOLD_MAX);
+		/* Middles of runs, and every second time a hole. */
+		for (unsigned i = 0; i < HOLD_MAX; i++)
+			hold_write(q, f,
+					run_middle(i / 2) +
+							(i & 1 ? FULL_RUN * FULL_BS
+							       : 0),
+					FULL_BS, 'w', 0, i);
+		assert_int_equal(hold_count(&r), HOLD_MAX);
+		take_all_space(&r);
+		for (int i = HOLD_MAX - 1; i >= 0; i--)
+			hold_end(&r, i, 0);
+		assert_int_equal(hold_events(q, HOLD_MAX, res), HOLD_MAX);
+		for (int i = 0; i < HOLD_MAX; i++)
+			assert_int_equal(res[i], FULL_BS);
+		expect_middles(f, HOLD_MAX / 2);
+		uext4_queue_close(q);
+		env_close(f);
+		hold_close(&r, true);
+	}
+}
+
+/* Appends into blocks promised behind the end go on in one extent after the other,
+ * and never need a node: on a full device too, without a byte of zeroes. */
+static void a_file_grows_into_its_promised_blocks_on_a_full_device(void **state)
+{
+	for (unsigned way = 0; way < NWAYS; way += 2) {
+		struct hold_opts opts = all_ways[way];
+		struct bdev_emu_stats before, after;
+		struct uext4_file *f;
+		struct hold r;
+
+		opts.tune = "-m 0";
+		opts.poison = true;
+		hold_open(&r, "ext4-1k-full", "24M", &opts);
+		f = env_open(&r.b.e, "/f", HOLD_DIRECT);
+		assert_int_equal(uext4_fallocate(f, UEXT4_FALLOC_KEEP_SIZE, 0,
+						 64 * FULL_BS),
+				0);
+		take_all_space(&r);
+		bdev_emu_stats(r.b.dev, &before);
+		for (uint64_t i = 0; i < 64; i++)
+			env_fill(f, i * FULL_BS, FULL_BS, 'a' + (int)i % 26);
+		bdev_emu_stats(r.b.dev, &after);
+		assert_int_equal(after.ops[BDEV_ZERO], before.ops[BDEV_ZERO]);
+		for (uint64_t i = 0; i < 64; i++)
+			env_expect(f, i * FULL_BS, FULL_BS, 'a' + (int)i % 26);
+		env_close(f);
+		hold_close(&r, true);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -552,6 +697,11 @@ int main(void)
 		cmocka_unit_test(appends_are_a_permutation_of_the_records),
 		cmocka_unit_test(eight_writers_share_a_block_and_lose_nothing),
 		cmocka_unit_test(padding_never_falls_upon_a_whole_block),
+		cmocka_unit_test(
+				promised_blocks_can_be_written_when_nothing_is_free),
+		cmocka_unit_test(what_was_accepted_does_not_meet_a_full_device),
+		cmocka_unit_test(
+				a_file_grows_into_its_promised_blocks_on_a_full_device),
 	};
 
 	if (!env_tools())

@@ -307,6 +307,22 @@ static void a_full_queue_says_so(struct combo *c)
 	uext4_queue_close(q);
 }
 
+static void each_backend_has_its_name(struct combo *c)
+{
+	struct uext4_queue *q = combo_queue(c);
+	const char *name = uext4_queue_backend_name(q);
+
+	if (c->backend == UEXT4_QUEUE_URING)
+		assert_string_equal(name, "io_uring");
+	else if (c->backend == UEXT4_QUEUE_POOL)
+		assert_string_equal(name, "threads");
+	else if (c->backend == UEXT4_QUEUE_INLINE)
+		assert_string_equal(name, "inline");
+	else
+		assert_non_null(name);
+	uext4_queue_close(q);
+}
+
 static void absurd_depths(struct combo *c)
 {
 	struct uext4_queue *q = NULL;
@@ -871,6 +887,7 @@ static const struct qcase cases[] = {
 	{ "every_flag", every_flag },
 	{ "files_in_the_cache", files_in_the_cache },
 	{ "a_full_queue_says_so", a_full_queue_says_so },
+	{ "each_backend_has_its_name", each_backend_has_its_name },
 	{ "absurd_depths", absurd_depths },
 	{ "misaligned_requests_change_nothing",
 			misaligned_requests_change_nothing },
