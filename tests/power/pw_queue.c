@@ -392,11 +392,14 @@ static void at_once_over(struct pwq_rec *r)
 	bdev_emu_mark(pw->dev, EMU_MARK_OP_END, r->begin, 0);
 }
 
-/* @r has waited for what was in flight before it. */
+/* @r has waited for what was in flight before it; but what a request leaves to
+ * the cache is written when its event is taken. */
 static void has_drained(const struct pwq_rec *r)
 {
 	struct pwq_rec *o;
 
+	if (r->file->pw->setup.is_cached)
+		return;
 	for (o = r->older; o; o = o->older) {
 		if (o->end == PWQ_NEVER && o->drained == PWQ_NEVER)
 			o->drained = r->begin;
@@ -408,6 +411,10 @@ void pwq_truncate(struct pwq_file *f, uint64_t size)
 	struct pwq_rec *r;
 
 	assert_true(size % PWQ_SECTOR == 0);
+	/* What is left to the cache would raise the size again, and where an
+	 * append goes would be a secret. */
+	while (f->pw->setup.is_cached && f->pw->q.ninflight > 0)
+		pwq_wait(f->pw, 1);
 	(void)op_begin(f->pw, 0);
 	r = rec_new(f, size, PWQ_NONE, false);
 	r->size = size;

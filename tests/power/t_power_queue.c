@@ -628,9 +628,8 @@ static void random_queue_mixes_survive_power_cuts(void **state)
 		struct pw_setup s =
 				setup_of((unsigned)(seed / NPROFILES), seed);
 
-		/* Through the cache: buffered writes, edges of holes. */
-		s.is_cached = true;
-		s.has_steps = true;
+		s.is_cached = goes_through_cache(&s, p);
+		s.has_steps = true; /* buffered writes */
 		if (!open_run(&pw_, "queue_mix", p, &s))
 			continue;
 		mix(&pw_);
