@@ -92,10 +92,11 @@ static ssize_t file_call(struct bdev_file *f, enum bdev_op op, uint64_t pos,
 	if (flags & BDEV_F_FUA)
 		return pwritev2(f->fd, iov, n, (off_t)pos, RWF_DSYNC);
 	if (n == 1) /* nothing for the kernel to copy in first */
-		return op == BDEV_READ ? pread(f->fd, iov->iov_base,
-						 iov->iov_len, (off_t)pos)
-				       : pwrite(f->fd, iov->iov_base,
-						 iov->iov_len, (off_t)pos);
+		return op == BDEV_READ
+				? pread(f->fd, iov->iov_base, iov->iov_len,
+						  (off_t)pos)
+				: pwrite(f->fd, iov->iov_base, iov->iov_len,
+						  (off_t)pos);
 	return op == BDEV_READ ? preadv(f->fd, iov, n, (off_t)pos)
 			       : pwritev(f->fd, iov, n, (off_t)pos);
 }

@@ -177,8 +177,7 @@ const struct map_run *dio_use_hint(
 	const struct dio_hint *h = r->hint;
 
 	if (h == NULL ||
-			(h->seq != atomic_load_explicit(&r->inode->map.seq,
-						   memory_order_acquire) &&
+			(h->seq != atomic_load_explicit(&r->inode->map.seq, memory_order_acquire) &&
 					!iomap_lacks(&r->inode->file,
 							IOMAP_LACKS_SEQ)))
 		return NULL;
