@@ -469,8 +469,9 @@ struct uext4_event {
 };
 
 enum uext4_queue_backend {
-	UEXT4_QUEUE_AUTO,   /* what suits the device: INLINE where I/O is a copy
-			      in memory, else URING, else POOL */
+	UEXT4_QUEUE_AUTO, /* what suits the device: INLINE for one in RAM, URING
+			      for files, POOL for one's own devices and where
+			      io_uring is refused */
 	UEXT4_QUEUE_URING,  /* io_uring; -EOPNOTSUPP where it is refused */
 	UEXT4_QUEUE_POOL,   /* a few threads */
 	UEXT4_QUEUE_INLINE, /* the device's calls, inside submit */

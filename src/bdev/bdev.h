@@ -214,8 +214,8 @@ UEXT4_MUST_CHECK int bdev_close(struct bdev *dev);
  *               thread to enter the kernel again.
  */
 enum bdev_chan_kind {
-	BDEV_CHAN_AUTO,   /* INLINE where I/O is a copy in memory (RAM, a file
-			     on tmpfs), else URING if allowed, else POOL */
+	BDEV_CHAN_AUTO,   /* INLINE where I/O is a copy in memory (RAM), else
+			     URING if allowed, else POOL */
 	BDEV_CHAN_URING,  /* -EOPNOTSUPP: not a file, or io_uring refused */
 	BDEV_CHAN_POOL,   /* threads that call @dev; any device */
 	BDEV_CHAN_INLINE, /* pass on; any device */

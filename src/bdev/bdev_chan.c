@@ -257,7 +257,7 @@ static enum bdev_chan_kind pick_kind(const struct bdev *dev)
 		return BDEV_CHAN_INLINE;
 	if (!bdev_is_file(dev))
 		return BDEV_CHAN_POOL;
-	return bdev_file_is_ram(dev) ? BDEV_CHAN_INLINE : BDEV_CHAN_URING;
+	return BDEV_CHAN_URING;
 }
 
 int bdev_chan_open(struct bdev *dev, const struct bdev_chan_opts *opts,

@@ -27,7 +27,6 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <linux/stat.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -36,7 +35,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -391,20 +389,6 @@ int bdev_file_fd(const struct bdev *dev)
 uint64_t bdev_file_base(const struct bdev *dev)
 {
 	return to_const_file(dev)->base;
-}
-
-bool bdev_file_is_ram(const struct bdev *dev)
-{
-	const struct bdev_file *f = to_const_file(dev);
-	struct statfs st;
-
-	/* A node of a disk lies on a tmpfs too; the disk does not. */
-	if (f->is_blk)
-		return false;
-	while (fstatfs(f->fd, &st) < 0)
-		if (errno != EINTR)
-			return false;
-	return st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC;
 }
 
 bool bdev_file_is_plain(const struct bdev *dev, const struct bdev_io *io)

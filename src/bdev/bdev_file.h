@@ -18,8 +18,6 @@ bool bdev_is_file(const struct bdev *dev);
 int bdev_file_fd(const struct bdev *dev);
 /* Where the device starts inside the file. */
 uint64_t bdev_file_base(const struct bdev *dev);
-/* Is the file made of memory, so that I/O is a copy that nobody waits for? */
-bool bdev_file_is_ram(const struct bdev *dev);
 
 /*
  * May @io be one system call on the descriptor as it stands: a read or write

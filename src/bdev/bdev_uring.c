@@ -291,8 +291,12 @@ static const struct chan_road uring_road = {
 
 /* ---- the device ---- */
 
+/* Linux writes through its page cache in the calling thread, or hands over to
+ * another, but does not begin and come back: such a write is made at once. */
 static bool takes_ring(const struct bdev_uring *u, const struct bdev_io *io)
 {
+	if (io->op == BDEV_WRITE && !u->c.dev.geo.direct)
+		return false;
 	return bdev_file_is_plain(u->c.parent, io) && io->len <= IO_BYTES_MAX &&
 			io->iovcnt <= IOV_MAX;
 }

@@ -269,13 +269,13 @@ static void req_clean_up(struct dio_req *r)
 	}
 }
 
-static void dio_req_over(struct dio_req *r)
+static void dio_req_over(struct dio_req *r, bool has_pages)
 {
 	struct iomap_file *f = &r->inode->file;
 	uint64_t bytes = iomap_dio_bytes(&r->dio);
 
 	if (!iomap_lacks(f, IOMAP_LACKS_DROP))
-		iomap_dio_end(&r->dio);
+		iomap_dio_end(&r->dio, has_pages);
 	if (r->write) {
 		if (r->err < 0 || bytes < r->len)
 			req_clean_up(r);
@@ -296,14 +296,28 @@ static void dio_req_over(struct dio_req *r)
 		atomic_store_explicit(&r->is_over, true, memory_order_release);
 }
 
+/* Those from @from up to @to, which are finished but for this. */
+static void dio_reqs_over(
+		struct inode *inode, struct dio_req *from, struct dio_req *to)
+{
+	bool has_pages = iomap_dio_has_pages(&inode->file);
+	struct dio_req *next;
+
+	for (; from != to; from = next) {
+		next = from->next;
+		dio_req_over(from, has_pages);
+	}
+}
+
 /* Requests of one file, by next, none of which waits for another. */
 static void dio_finish_now(struct inode *inode, struct dio_req *reqs)
 {
-	struct dio_batch b = { .inode = inode };
 	struct dio_req *from = reqs;
-	struct dio_req *next;
 	struct dio_req *r;
+	struct dio_batch b;
 
+	b.inode = inode;
+	b.n = 0;
 	for (r = reqs; r != NULL; r = r->next) {
 		if (req_has_end_io(r))
 			batch_add(&b, r);
@@ -312,15 +326,10 @@ static void dio_finish_now(struct inode *inode, struct dio_req *reqs)
 		dio_write_end_batch(&b);
 		b.n = 0;
 		/* The next handle may take long: these are over already. */
-		for (; from != r; from = next) {
-			next = from->next;
-			dio_req_over(from);
-		}
+		dio_reqs_over(inode, from, r);
+		from = r;
 	}
-	for (; from != NULL; from = next) {
-		next = from->next;
-		dio_req_over(from);
-	}
+	dio_reqs_over(inode, from, NULL);
 }
 
 /* For tests: what each rule that a file can lack would have prevented. */
@@ -333,7 +342,7 @@ static void dio_finish_lacking(struct dio_req *r)
 	if (iomap_lacks(f, IOMAP_LACKS_ERROR))
 		r->err = 0;
 	if (iomap_lacks(f, IOMAP_LACKS_DROP))
-		iomap_dio_end(&r->dio);
+		iomap_dio_end(&r->dio, true);
 	if (iomap_lacks(f, IOMAP_LACKS_COUNT_LAST))
 		dio_req_land(r);
 }

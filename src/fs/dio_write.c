@@ -388,6 +388,7 @@ static int req_prepare(
 		struct dio_req *r, struct dio_plan *plan, enum dio_range range)
 {
 	struct inode *inode = r->inode;
+	bool alone = false;
 	int ret = 0;
 
 	if (plan->drain)
@@ -402,7 +403,8 @@ static int req_prepare(
 	if (r->unwritten ||
 			(range == DIO_RANGE_HOLE &&
 					!fs_is_datafirst(inode_fs(inode))))
-		ret = dio_nodes_take(r, range == DIO_RANGE_HOLE, &plan->wait);
+		ret = dio_nodes_take(r, range == DIO_RANGE_HOLE, &alone);
+	plan->wait |= alone;
 	if (ret == 0 && plan->claim)
 		ret = req_claim(r);
 	if (ret == 0)

@@ -89,8 +89,15 @@ static void queue_signal(struct uext4_queue *q)
 		return; /* full: it is readable */
 }
 
+/* Is something over that was not looked at yet? */
+static bool queue_has_over(struct uext4_queue *q)
+{
+	return q->over_here.first != NULL || atomic_load(&q->over) != NULL;
+}
+
 static void queue_enter(struct uext4_queue *q)
 {
+	atomic_store_explicit(&q->owner, pthread_self(), memory_order_relaxed);
 	if (atomic_load_explicit(&q->is_watched, memory_order_relaxed))
 		atomic_store_explicit(&q->at_work, true, memory_order_relaxed);
 }
@@ -98,13 +105,14 @@ static void queue_enter(struct uext4_queue *q)
 /* What there is to take is told (Q5). */
 static void queue_leave(struct uext4_queue *q)
 {
+	atomic_store_explicit(&q->owner, 0, memory_order_relaxed);
 	if (!atomic_load_explicit(&q->is_watched, memory_order_relaxed))
 		return;
 	/* Whoever ends a request adds it to the list, then looks whether we are
 	 * inside. */
 	atomic_store(&q->at_work, false);
 	if (q->ready.first != NULL || q->to_sync.first != NULL ||
-			atomic_load(&q->over) != NULL)
+			queue_has_over(q))
 		queue_signal(q);
 }
 
@@ -113,13 +121,19 @@ void queue_ended(struct dio_req *r)
 	struct queue_req *req = req_of_io(r);
 	struct uext4_queue *q = req->q;
 
+	/* The owner, inside, needs no atomic step and no word. */
+	if (pthread_equal(atomic_load_explicit(&q->owner, memory_order_relaxed),
+			    pthread_self())) {
+		queue_list_add(&q->over_here, req);
+		queue_count(&q->ended_here);
+		return;
+	}
 	stack_push(&q->over, req);
 	if (atomic_load(&q->sleeping))
 		bdev_wake(q->chan);
 	else if (!atomic_load(&q->at_work))
 		queue_signal(q);
-	atomic_fetch_sub_explicit(
-			&q->nflight, 1, memory_order_release); /* Q2 */
+	atomic_fetch_add_explicit(&q->ended, 1, memory_order_release); /* Q2 */
 }
 
 /* Finish what the device is done with. */
@@ -161,7 +175,7 @@ static struct uext4_queue *queue_next(
 
 static void queue_help(struct uext4_queue *q)
 {
-	if (atomic_load(&q->nflight) == 0)
+	if (queue_nflight(q) == 0)
 		return;
 	(void)bdev_poll(q->chan, 0, 0);
 	queue_process(q);
@@ -392,13 +406,15 @@ static void queue_collect(struct uext4_queue *q)
 	struct queue_req *req;
 	struct queue_req *next;
 
-	if (atomic_load(&q->nflight) != 0) {
+	if (queue_nflight(q) != 0) {
 		(void)bdev_poll(q->chan, 0, 0);
 		queue_process(q);
 		/* What is before ours may be in another queue (DQ3). */
 		if (fs_sizes_by_prefix(q->fs))
 			fs_queues_help(q->fs);
 	}
+	while ((req = queue_list_pop(&q->over_here)) != NULL)
+		queue_req_over(q, req);
 	for (req = stack_take(&q->over); req != NULL; req = next) {
 		next = req->next;
 		queue_req_over(q, req);
@@ -435,7 +451,7 @@ static void queue_sleep(struct uext4_queue *q, int ms)
 	atomic_store(&q->sleeping, true);
 	/* Who ends a request first adds it to the list, then looks whether we
 	 * sleep. */
-	if (atomic_load(&q->over) == NULL && atomic_load(&q->done) == NULL) {
+	if (!queue_has_over(q) && atomic_load(&q->done) == NULL) {
 		if (bdev_poll(q->chan, 1, ms) <= 0 &&
 				time_now_ns() - begin < QUEUE_NAP_NS)
 			queue_nap(); /* the device does not know it either */
@@ -473,8 +489,7 @@ int uext4_queue_wait(struct uext4_queue *q, unsigned min, int timeout_ms,
 		queue_collect(q);
 		n += queue_take(q, events + n, max - n);
 		if (n >= min || timeout_ms == 0 ||
-				(atomic_load(&q->nflight) == 0 &&
-						atomic_load(&q->over) == NULL))
+				(queue_nflight(q) == 0 && !queue_has_over(q)))
 			break;
 		if (timeout_ms > 0) {
 			now = time_now_ns();
@@ -537,6 +552,7 @@ static int queue_alloc(uint32_t depth, struct uext4_queue **ret_q)
 	queue_list_init(&q->prepared);
 	queue_list_init(&q->to_sync);
 	queue_list_init(&q->ready);
+	queue_list_init(&q->over_here);
 	*ret_q = q;
 	return 0;
 }
@@ -601,8 +617,7 @@ static void queue_settle(struct uext4_queue *q)
 {
 	for (;;) {
 		queue_collect(q);
-		if (atomic_load(&q->nflight) == 0 &&
-				atomic_load(&q->over) == NULL)
+		if (queue_nflight(q) == 0 && !queue_has_over(q))
 			return;
 		queue_sleep(q, QUEUE_SLEEP_MS);
 	}

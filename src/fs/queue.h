@@ -18,7 +18,7 @@
  * Rules    (Q1) One thread at a time owns a queue; "any thread" is whoever waits
  *               for the end of a request (fs_queues_help()).
  *          (Q2) The last thing that another thread does to a queue is to count
- *               nflight down, or users: then the owner may free it.
+ *               the end of a request, or users: then the owner may free it.
  *          (Q3) References to files are dropped by the owner alone, with no lock
  *               held: the last one may free an inode.
  *          (Q4) A request shows what it holds and where it is in flight in a
@@ -32,6 +32,7 @@
 #ifndef UEXT4_FS_QUEUE_H
 #define UEXT4_FS_QUEUE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -97,6 +98,7 @@ struct uext4_queue {
 	/* [owner] */
 	struct queue_req *free;
 	struct queue_list prepared, to_sync, ready;
+	struct queue_list over_here; /* ended by the owner */
 	struct queue_file *files;
 	uint32_t files_mask;
 	uint32_t nbufs;
@@ -105,12 +107,32 @@ struct uext4_queue {
 	/* any thread */
 	_Atomic(struct queue_req *) done; /* data done; latest first */
 	_Atomic(struct queue_req *) over; /* the same of what is over */
-	_Atomic uint32_t nflight;         /* from start to over */
-	_Atomic bool sleeping;            /* the owner, in bdev_poll() */
-	_Atomic bool is_watched;          /* the owner knows the eventfd */
+	/* Requests from start to over: started - ended - ended_here. The first and
+	 * the last are counted by the owner alone; others may look. */
+	_Atomic uint32_t started, ended, ended_here;
+	_Atomic(pthread_t) owner; /* the thread that is inside, or 0 */
+	_Atomic bool sleeping;    /* the owner, in bdev_poll() */
+	_Atomic bool is_watched;  /* the owner knows the eventfd */
 	_Atomic bool at_work; /* it is inside, and looks at over when it goes;
 				 set only if is_watched */
 };
+
+/* So many are in flight; exact for the owner. */
+static inline uint32_t queue_nflight(const struct uext4_queue *q)
+{
+	return atomic_load_explicit(&q->started, memory_order_relaxed) -
+			atomic_load_explicit(
+					&q->ended_here, memory_order_relaxed) -
+			atomic_load_explicit(&q->ended, memory_order_acquire);
+}
+
+/* One more in a counter that this thread alone changes. */
+static inline void queue_count(_Atomic uint32_t *n)
+{
+	atomic_store_explicit(n,
+			atomic_load_explicit(n, memory_order_relaxed) + 1,
+			memory_order_relaxed);
+}
 
 static inline void queue_list_init(struct queue_list *l)
 {

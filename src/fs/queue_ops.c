@@ -68,10 +68,10 @@ static int rw_start_engine(struct uext4_queue *q, struct queue_req *req)
 	r->dio.data_done = queue_data_done;
 	req->is_direct = true;
 
-	atomic_fetch_add_explicit(&q->nflight, 1, memory_order_relaxed);
+	queue_count(&q->started);
 	ret = r->write ? dio_write_start(r) : dio_read_start(r);
 	if (ret != DIO_UNDER_WAY)
-		atomic_fetch_sub_explicit(&q->nflight, 1, memory_order_relaxed);
+		queue_count(&q->ended_here);
 	return ret;
 }
 

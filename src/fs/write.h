@@ -58,11 +58,11 @@ struct dio_query {
 };
 
 struct dio_plan {
-	bool exclusive; /* iolock mode while it is started */
-	bool drain;     /* wait for all direct I/O in flight first */
-	bool wait;      /* for this request before the lock is released */
-	bool claim;     /* its blocks, the partial ones as edges */
-	bool again;     /* NOWAIT cannot have that: -EAGAIN */
+	bool exclusive : 1; /* iolock mode while it is started */
+	bool drain : 1;     /* wait for all direct I/O in flight first */
+	bool wait : 1;      /* for this request before the lock is released */
+	bool claim : 1;     /* its blocks, the partial ones as edges */
+	bool again : 1;     /* NOWAIT cannot have that: -EAGAIN */
 };
 
 struct dio_plan dio_write_plan(const struct dio_query *q);

@@ -70,32 +70,49 @@ static void dio_bio_done(struct bdev_io *io)
 	dio_put(dio);
 }
 
-static void dio_submit(struct iomap_dio *dio)
+static struct iomap_bio *dio_bio(struct iomap_dio *dio, unsigned i)
+{
+	return i == 0 ? &dio->bio : &dio->more[i - 1];
+}
+
+/* Hand over what has been added. With @last nothing follows, and @dio may be gone
+ * on return. */
+static void dio_submit(struct iomap_dio *dio, bool last)
 {
 	struct iomap_file *f = dio->f;
 	struct bdev_io *ios[IOMAP_DIO_BIOS];
 	unsigned n = dio->nbio;
 
-	if (n == 0)
-		return;
 	for (unsigned i = 0; i < n; i++) {
-		struct bdev_io *io = &dio->bio[i].io;
+		struct iomap_bio *bio = dio_bio(dio, i);
+		struct bdev_io *io = &bio->io;
 
 		io->op = dio->write ? BDEV_WRITE : BDEV_READ;
 		io->flags = dio->can_fua && f->dev->geo.volatile_cache
 				? BDEV_F_FUA
 				: 0;
-		io->iov = dio->bio[i].iov;
+		io->iov = bio->iov;
 		io->fixed = io->iovcnt == 1 ? dio->fixed : 0;
 		io->tag = BDEV_TAG(BDEV_TAG_DATA, f->inum);
 		io->done = dio_bio_done;
 		ios[i] = io;
 	}
 	TRACE3(dio_submit, f->inum, dio->start, n);
-	atomic_fetch_add_explicit(&dio->inflight, n, memory_order_relaxed);
-	dio->submitted = true;
 	dio->nbio = 0;
-	bdev_submit(dio->dev, ios, n);
+	if (last && n > 0 && !dio->submitted) {
+		/* Nobody else counts yet, and start is done with counting. */
+		atomic_store_explicit(&dio->inflight, n, memory_order_relaxed);
+		bdev_submit(dio->dev, ios, n);
+		return;
+	}
+	if (n > 0) {
+		atomic_fetch_add_explicit(
+				&dio->inflight, n, memory_order_relaxed);
+		dio->submitted = true;
+		bdev_submit(dio->dev, ios, n);
+	}
+	if (last)
+		dio_put(dio);
 }
 
 /* Until the bios that start has submitted so far are done. */
@@ -113,18 +130,23 @@ static struct iomap_bio *dio_bio_get(struct iomap_dio *dio, uint64_t addr)
 	struct iomap_bio *bio;
 
 	if (dio->nbio > 0) {
-		bio = &dio->bio[dio->nbio - 1];
+		bio = dio_bio(dio, dio->nbio - 1);
 		if (bio->io.pos + bio->bytes == addr &&
 				bio->bytes < DIO_BIO_BYTES &&
 				bio->io.iovcnt + dio->it.niov + 1 <=
 						dio->max_iov)
 			return bio;
 	}
+	if (dio->nbio == 1 && dio->max_bio > 1 && dio->more == NULL) {
+		dio->more = malloc((IOMAP_DIO_BIOS - 1) * sizeof(*dio->more));
+		if (dio->more == NULL)
+			dio->max_bio = 1; /* one at a time will do */
+	}
 	if (dio->nbio == dio->max_bio) {
-		dio_submit(dio);
+		dio_submit(dio, false);
 		dio_wait_bios(dio);
 	}
-	bio = &dio->bio[dio->nbio++];
+	bio = dio_bio(dio, dio->nbio++);
 	bio->dio = dio;
 	bio->bytes = 0;
 	bio->iov = dio->big_iov != NULL ? dio->big_iov : bio->own_iov;
@@ -432,6 +454,7 @@ int iomap_dio_init(struct iomap_dio *dio, struct iomap_file *f, uint64_t pos,
 	dio->max_iov = IOMAP_DIO_IOVS;
 	dio->max_bio = IOMAP_DIO_BIOS;
 	dio->big_iov = NULL;
+	dio->more = NULL;
 	dio->nbio = 0;
 	dio->submitted = false;
 	dio->can_fua = write && (flags & IOMAP_DIO_FUA) &&
@@ -443,8 +466,18 @@ int iomap_dio_init(struct iomap_dio *dio, struct iomap_file *f, uint64_t pos,
 	return 0;
 }
 
+static void dio_free_memory(struct iomap_dio *dio)
+{
+	free(dio->big_iov);
+	free(dio->more);
+	dio->big_iov = NULL;
+	dio->more = NULL;
+}
+
 int iomap_dio_start(struct iomap_dio *dio)
 {
+	struct iomap_file *f = dio->f;
+	uint64_t start = dio->start;
 	int none = 0;
 	int ret;
 
@@ -461,18 +494,18 @@ int iomap_dio_start(struct iomap_dio *dio)
 		return ret;
 	ret = dio_map(dio);
 	if (ret == 0) {
-		iomap_at(dio->f, dio->start, "mapped");
-		dio_submit(dio);
-		iomap_at(dio->f, dio->start, "submitted");
-	} else if (!dio->submitted) {
-		/* What was added goes nowhere. */
-		free(dio->big_iov);
-		dio->big_iov = NULL;
-		return ret;
-	} else {
-		dio->nbio = 0;
-		atomic_compare_exchange_strong(&dio->error, &none, ret);
+		iomap_at(f, start, "mapped");
+		dio_submit(dio, true);
+		iomap_at(f, start, "submitted");
+		return 0;
 	}
+	if (!dio->submitted) {
+		/* What was added goes nowhere. */
+		dio_free_memory(dio);
+		return ret;
+	}
+	dio->nbio = 0;
+	atomic_compare_exchange_strong(&dio->error, &none, ret);
 	dio_put(dio);
 	return 0;
 }
@@ -486,36 +519,30 @@ bool iomap_dio_poll(struct iomap_dio *dio)
 
 #if defined(__SANITIZE_THREAD__)
 /* The sanitizer does not know fences; an atomic change does as well. */
-static bool dio_has_pages_now(struct iomap_file *f)
+bool iomap_dio_has_pages(struct iomap_file *f)
 {
 	return atomic_fetch_add(&f->pages.npages, 0) != 0;
 }
 #else
-/* Is anything cached, after all that we have written is seen by all? */
-static bool dio_has_pages_now(struct iomap_file *f)
+bool iomap_dio_has_pages(struct iomap_file *f)
 {
 	atomic_thread_fence(memory_order_seq_cst);
 	return atomic_load(&f->pages.npages) != 0;
 }
 #endif
 
-/* A page that was filled before this point may be old. Its filler counted it
- * before it looked at the device or the mapping. */
 static void dio_drop_pages(struct iomap_dio *dio)
 {
 	struct iomap_file *f = dio->f;
 
-	if (dio_has_pages_now(f) &&
-			pages_invalidate(&f->pages, dio->start >> f->blkbits,
-					(dio->pos - 1) >> f->blkbits,
-					false) < 0)
+	if (pages_invalidate(&f->pages, dio->start >> f->blkbits,
+			    (dio->pos - 1) >> f->blkbits, false) < 0)
 		atomic_fetch_add(&f->ninval_failed, 1); /* B7 */
 }
 
-void iomap_dio_end(struct iomap_dio *dio)
+void iomap_dio_end(struct iomap_dio *dio, bool has_pages)
 {
-	free(dio->big_iov);
-	dio->big_iov = NULL;
+	dio_free_memory(dio);
 	if (dio->pos == dio->start) /* E8 */
 		return;
 	if (!dio->write) {
@@ -524,7 +551,7 @@ void iomap_dio_end(struct iomap_dio *dio)
 		return;
 	}
 	iomap_at(dio->f, dio->start, "drop");
-	if (!iomap_lacks(dio->f, IOMAP_LACKS_DROP))
+	if (has_pages && !iomap_lacks(dio->f, IOMAP_LACKS_DROP))
 		dio_drop_pages(dio);
 }
 
@@ -565,7 +592,7 @@ ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
 
 		ret = ret < 0 ? ret : err;
 	}
-	iomap_dio_end(&dio);
+	iomap_dio_end(&dio, iomap_dio_has_pages(f));
 	iomap_dio_done(f);
 
 	done = ret < 0 ? ret : (ssize_t)iomap_dio_bytes(&dio);

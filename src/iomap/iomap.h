@@ -256,7 +256,7 @@ ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
  *	ret = iomap_dio_start(&dio);			with the iolock held
  *	... fn(&dio): all is on the device, or has failed
  *	err = iomap_dio_error(&dio); convert, raise sizes by iomap_dio_bytes()
- *	iomap_dio_end(&dio);				pages that came in between
+ *	iomap_dio_end(&dio, iomap_dio_has_pages(f));	pages that came in between
  *	... out of flight
  *
  * The caller counts it in and out of flight. data_done() is called once, in
@@ -296,17 +296,18 @@ struct iomap_dio {
 	uint64_t end;
 	uint64_t size; /* isize, sampled once (B43) */
 	uint64_t mapped_end;
-	int soft_error;        /* why pos is not end, or 0 */
-	struct iov_iter it;    /* at pos */
-	struct iov_iter tail;  /* a read's memory behind isize, */
-	uint32_t tail_len;     /* filled from the device */
-	int max_iov;           /* of a bio */
-	struct iovec *big_iov; /* for many small segments, or NULL */
-	unsigned nbio;         /* bios in use */
+	int soft_error;         /* why pos is not end, or 0 */
+	struct iov_iter it;     /* at pos */
+	struct iov_iter tail;   /* a read's memory behind isize, */
+	uint32_t tail_len;      /* filled from the device */
+	int max_iov;            /* of a bio */
+	struct iovec *big_iov;  /* for many small segments, or NULL */
+	struct iomap_bio *more; /* all bios but the first, or NULL */
+	unsigned nbio;          /* bios in use */
 	unsigned max_bio;
 	_Atomic uint32_t inflight; /* bios, and one while start is at work */
 	_Atomic int error;
-	struct iomap_bio bio[IOMAP_DIO_BIOS];
+	struct iomap_bio bio; /* the first; most requests need no other */
 };
 
 /* -EINVAL: not whole sectors, or past the end of all positions. */
@@ -322,7 +323,12 @@ int iomap_dio_sync_cache(struct iomap_file *f, uint64_t pos, uint64_t len,
 		bool write, bool nowait);
 /* Has data_done() been called? Polls the device once, may sleep for some ms. */
 bool iomap_dio_poll(struct iomap_dio *dio);
-void iomap_dio_end(struct iomap_dio *dio);
+void iomap_dio_end(struct iomap_dio *dio, bool has_pages);
+/* Is anything cached, after all that this thread has written is seen by all? A
+ * page that was filled before this point may be old; its filler counted it before
+ * it looked at the device or the mapping. Asked once for many requests that end,
+ * after their end_io. */
+bool iomap_dio_has_pages(struct iomap_file *f);
 static inline uint64_t iomap_dio_bytes(const struct iomap_dio *dio)
 {
 	return dio->pos - dio->start;

@@ -417,7 +417,7 @@ static void auto_picks_what_suits(void **state)
 {
 	const char *ring = has_uring() ? "io_uring" : "threads";
 	const char *want[BACKENDS] = {
-		[FILE_SHM] = "inline",
+		[FILE_SHM] = ring,
 		[FILE_DISK] = ring,
 		[FILE_DIRECT] = ring,
 		[FILE_ODD_PART] = ring,
