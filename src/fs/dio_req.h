@@ -149,7 +149,6 @@ struct dio_req {
 	bool placed;    /* pos was chosen for an append */
 	bool extends;   /* as the plan saw it (D-8) */
 	bool unwritten; /* the same: some of its blocks are */
-	bool is_new;    /* blocks were allocated for it beyond isize */
 	struct dio_claim claim;
 	struct dio_pending pending;
 	struct dio_uses uses;

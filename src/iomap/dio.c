@@ -2,18 +2,20 @@
 /*
  * Direct I/O: between the caller's memory and the device, past the cache.
  *
- * One struct iomap_dio is one request. Its life:
+ * One struct iomap_dio is one request. Its steps:
  *
- *	start      alignment, size sample, count in, caches written back (and,
- *	           for a write, dropped)
- *	map        begin() chunk by chunk; each piece is put into a struct
- *	           dio_bio: pieces that are neighbours on the device, zero edges
- *	           among them, become one device request
- *	submit     all bios at once; dio_bio_done() for each counts down
- *	complete   end_io (convert, sizes) -> invalidate -> count out (E4)
+ *	iomap_dio_init	what is asked, and whom to tell
+ *	iomap_dio_start	alignment, size sample, count in, caches written back
+ *			(and, for a write, dropped); begin() chunk by chunk, each
+ *			piece put into a struct iomap_bio: pieces that are
+ *			neighbours on the device, zero edges among them, become
+ *			one device request; all bios submitted at once
+ *	data_done	called when the last bio is done, on the thread that polls
+ *			the device; also when start failed
+ *	iomap_dio_end	end_io (convert, sizes) -> invalidate -> count out (E4)
  *
- * The synchronous caller keeps the request on its stack and waits between
- * submit and complete; nothing in between knows that.
+ * Who calls end, and when, is the owner's matter: one that waits calls it after
+ * data_done, a queue calls it for many requests in one handle.
  *
  * Rules    (DI1) A write of mapped blocks with nothing cached allocates no
  *                memory and takes no lock but begin()'s.

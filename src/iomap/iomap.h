@@ -211,10 +211,9 @@ void iomap_file_fini(struct iomap_file *f);
 
 /* ---- direct: dio.c ---- */
 
-#define IOMAP_DIO_FORCE_WAIT     0x1u /* return only when the data is there */
-#define IOMAP_DIO_NOWAIT         0x2u
-#define IOMAP_DIO_OVERWRITE_ONLY 0x4u /* -EAGAIN unless pure overwrite */
-#define IOMAP_DIO_FUA            0x8u /* DSYNC: FUA where rule E6 allows it */
+#define IOMAP_DIO_NOWAIT         0x1u
+#define IOMAP_DIO_OVERWRITE_ONLY 0x2u /* -EAGAIN unless pure overwrite */
+#define IOMAP_DIO_FUA            0x4u /* DSYNC: FUA where rule E6 allows it */
 
 /* What end_io is told about the request. */
 #define IOMAP_DIO_UNWRITTEN 0x1u /* some of it was unwritten: convert */
