@@ -13,6 +13,9 @@
  *          (FA3) dsize is raised over delayed data that a punch drops.
  *          (FA4) Files without extents: allocate and zero range are
  *               -EOPNOTSUPP, punch works; as Linux has it.
+ *          (FA5) Delayed blocks get their place before holes are filled: a
+ *               flusher that is under way has chosen one for its pages, though
+ *               the map does not know it yet.
  */
 #include "disk/geo.h"
 #include "fs/attr.h"
@@ -95,8 +98,7 @@ static int falloc_allocate(
 	ret = zero_eof_tail(inode, end);
 	if (ret < 0)
 		return ret;
-	/* Delayed blocks get their place first, not another one here. */
-	ret = iomap_writeback(&inode->file, pos, end - 1);
+	ret = iomap_writeback(&inode->file, pos, end - 1); /* FA5 */
 	if (ret < 0)
 		return ret;
 	ret = falloc_blocks(inode, pos >> bits, ((end - 1) >> bits) + 1);
@@ -255,6 +257,9 @@ static int falloc_zero(
 		ret = falloc_raise_dsize(inode, end);
 	if (ret == 0)
 		ret = falloc_zero_edges(inode, pos, end, &first, &last);
+	/* FA5 */
+	if (ret == 0)
+		ret = iomap_writeback(&inode->file, pos, end - 1);
 	/* Blocks that were partial are allocated too, as Linux does. */
 	if (ret == 0)
 		ret = falloc_blocks(inode, pos >> inode->file.blkbits,
