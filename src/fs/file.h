@@ -56,8 +56,7 @@ int inode_sync_if_asked(struct inode *inode);
 struct sync_batch {
 	struct uext4_fs *fs;
 	bool any;
-	bool commit;     /* of tid, and so of all before it */
-	bool will_flush; /* that commit flushes the device after our data */
+	bool commit; /* of tid, and so of all before it */
 	txid_t tid;
 };
 int sync_batch_add(struct sync_batch *b, struct inode *inode, bool datasync);

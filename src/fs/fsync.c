@@ -32,11 +32,6 @@ static void sync_batch_want(
 	tid = datasync ? inode->datasync_tid : inode->tid;
 	mutex_unlock(&inode->attr_lock);
 
-	/* A commit flushes the device once, before its last block. One that is
-	 * under way may have done so before our data arrived: then, or if
-	 * there is nothing to commit, the data needs a flush of its own. */
-	if (valid && journal_running_txid(j) == tid)
-		b->will_flush = true;
 	if (!valid || journal_is_committed(j, tid))
 		return;
 	if (!b->commit || txid_is_before(b->tid, tid))
@@ -64,6 +59,7 @@ int sync_batch_add(struct sync_batch *b, struct inode *inode, bool datasync)
 int sync_batch_run(struct sync_batch *b)
 {
 	struct journal *j = b->fs->journal;
+	bool will_flush;
 	int ret;
 
 	if (!b->any)
@@ -71,8 +67,13 @@ int sync_batch_run(struct sync_batch *b)
 	if (!journal_has_log(j))
 		return journal_sync(j);
 	if (b->commit) {
+		/* A commit flushes the device once, before its last block. One
+		 * that is under way, now that all data is there, may have done
+		 * so before: then, or if there is nothing to commit, the data
+		 * needs a flush of its own. */
+		will_flush = journal_running_txid(j) == b->tid;
 		ret = journal_commit_wait(j, b->tid);
-		if (ret < 0 || b->will_flush)
+		if (ret < 0 || will_flush)
 			return ret;
 	}
 	atomic_fetch_add(&b->fs->flushes, 1);
