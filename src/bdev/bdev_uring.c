@@ -146,11 +146,9 @@ static void refill_locked(struct bdev_uring *u)
 	struct bdev_io *io;
 
 	while ((io = u->held.head) != NULL && u->in_ring < u->depth) {
-		struct bdev_io *next = io->priv;
-
 		if (!fill_locked(u, io))
 			return;
-		u->held.head = next;
+		(void)chan_list_pop(&u->held);
 	}
 }
 

@@ -175,13 +175,15 @@ static unsigned batch_run(struct dio_batch *b, int *ret)
 }
 
 /* A handle for all of the batch at once, if the journal can give that much: then
- * bitmaps are changed once for all that is entered, not once for each. */
+ * bitmaps are changed once for all that is entered, not once for each. A block
+ * tree may be short of a node, which DR5 does not allow. */
 static int batch_start(struct dio_batch *b)
 {
 	struct journal *j = b->inode->it->journal;
 	uint64_t all = (uint64_t)b->credits * (b->n + 1);
 
-	b->credits_all = b->n > 1 && all <= journal_max_credits(j) / 2;
+	b->credits_all = b->n > 1 && b->inode->map.is_extents &&
+			all <= journal_max_credits(j) / 2;
 	return handle_start(
 			j, b->credits_all ? (uint32_t)all : b->credits, &b->h);
 }

@@ -18,7 +18,8 @@
  *                blocks has a handle and takes it.
  *          (DR5) What is marked used ahead of being entered, for many requests
  *                at once, is entered in the same transaction, or nothing is
- *                committed any more.
+ *                committed any more. So it is done for extents only: entering
+ *                them meets no error (DR3) but such that abort the journal.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -576,7 +576,7 @@ ssize_t dio_write_rest(struct dio_req *r)
 static ssize_t dio_write_once(struct uext4_file *file, uint64_t pos,
 		const struct iov_iter *it, unsigned rwf, bool *ret_synced)
 {
-	struct iov_iter cached = *it;
+	struct iov_iter whole;
 	struct dio_req r;
 	int ret;
 
@@ -586,8 +586,10 @@ static ssize_t dio_write_once(struct uext4_file *file, uint64_t pos,
 	ret = dio_write_start(&r);
 	if (ret < 0)
 		return ret;
-	if (ret == DIO_BUFFERED)
-		return buffered_write_iter(file, pos, &cached, rwf);
+	if (ret == DIO_BUFFERED) {
+		whole = *it;
+		return buffered_write_iter(file, pos, &whole, rwf);
+	}
 	if (ret == DIO_UNDER_WAY)
 		(void)dio_req_wait(&r);
 	if (r.result < 0 || (uint64_t)r.result == r.it.count) {

@@ -623,6 +623,17 @@ static void queue_settle(struct uext4_queue *q)
 	}
 }
 
+/* The events that nobody has taken need no file. */
+static void queue_put_files(struct uext4_queue *q)
+{
+	struct queue_req *req;
+
+	for (req = q->ready.first; req != NULL; req = req->next) {
+		queue_file_put(req->qf);
+		req->qf = NULL;
+	}
+}
+
 /* Take it from the file system; nobody can come by any more. */
 static void queue_detach(struct uext4_queue *q)
 {
@@ -635,10 +646,7 @@ static void queue_detach(struct uext4_queue *q)
 		req->result = -ECANCELED;
 		queue_list_add(&q->ready, req);
 	}
-	for (req = q->ready.first; req != NULL; req = req->next) {
-		queue_file_put(req->qf);
-		req->qf = NULL;
-	}
+	queue_put_files(q);
 	for (;;) {
 		mutex_lock(&fs->queues_lock);
 		users = q->users;
@@ -676,11 +684,7 @@ void fs_queues_settle(struct uext4_fs *fs)
 
 	while ((q = queue_next(fs, q)) != NULL) {
 		queue_settle(q);
-		for (struct queue_req *req = q->ready.first; req != NULL;
-				req = req->next) {
-			queue_file_put(req->qf);
-			req->qf = NULL;
-		}
+		queue_put_files(q);
 	}
 }
 
