@@ -240,8 +240,6 @@ static int dio_write_check(struct iomap_dio *dio, const struct iomap *map)
 		dio->seen |= IOMAP_DIO_UNWRITTEN;
 	if (map->flags & IOMAP_F_NEW)
 		dio->seen |= IOMAP_DIO_NEW;
-	if (map->flags & IOMAP_F_DIRTY)
-		dio->seen |= IOMAP_DIO_DIRTY;
 	if ((!is_plain || (map->flags & (IOMAP_F_DIRTY | IOMAP_F_BEYOND_EOF))) &&
 			!iomap_lacks(dio->f, IOMAP_LACKS_FUA_RULE))
 		dio->can_fua = false; /* DI5 */
@@ -555,55 +553,4 @@ void iomap_dio_end(struct iomap_dio *dio, bool has_pages)
 	iomap_at(dio->f, dio->start, "drop");
 	if (has_pages && !iomap_lacks(dio->f, IOMAP_LACKS_DROP))
 		dio_drop_pages(dio);
-}
-
-/* ---- all of it, by one thread that waits ---- */
-
-/* Who waits looks at dio->inflight. */
-static void dio_ignore(struct iomap_dio *dio)
-{
-	(void)dio;
-}
-
-ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
-		bool write, const struct iomap_dio_ops *dops, uint32_t flags,
-		struct iomap_dio_result *ret_res)
-{
-	struct iomap_dio dio;
-	ssize_t done;
-	int ret;
-
-	if (ret_res != NULL)
-		*ret_res = (struct iomap_dio_result){ 0 };
-	ret = iomap_dio_init(&dio, f, pos, it, write, flags);
-	if (ret < 0 || dio.pos == dio.end)
-		return ret;
-	dio.data_done = dio_ignore;
-
-	iomap_dio_begin(f);
-	ret = iomap_dio_start(&dio);
-	if (ret == 0) {
-		while (!iomap_dio_poll(&dio))
-			;
-		ret = iomap_dio_error(&dio);
-	}
-	if (write && dops != NULL && dops->end_io != NULL &&
-			dio.pos > dio.start) {
-		int err = dops->end_io(
-				f, pos, iomap_dio_bytes(&dio), ret, dio.seen);
-
-		ret = ret < 0 ? ret : err;
-	}
-	iomap_dio_end(&dio, iomap_dio_has_pages(f));
-	iomap_dio_done(f);
-
-	done = ret < 0 ? ret : (ssize_t)iomap_dio_bytes(&dio);
-	if (ret_res != NULL) {
-		ret_res->mapped_end = dio.mapped_end;
-		ret_res->need_sync = write && (flags & IOMAP_DIO_FUA) &&
-				!(done > 0 && iomap_dio_is_durable(&dio));
-	}
-	if (done > 0)
-		iov_iter_advance(it, (size_t)done);
-	return done;
 }

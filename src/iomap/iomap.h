@@ -215,40 +215,21 @@ void iomap_file_fini(struct iomap_file *f);
 #define IOMAP_DIO_OVERWRITE_ONLY 0x2u /* -EAGAIN unless pure overwrite */
 #define IOMAP_DIO_FUA            0x4u /* DSYNC: FUA where rule E6 allows it */
 
-/* What end_io is told about the request. */
+/* What dio->seen tells about a write. */
 #define IOMAP_DIO_UNWRITTEN 0x1u /* some of it was unwritten: convert */
 #define IOMAP_DIO_NEW       0x2u /* some blocks were just allocated */
-#define IOMAP_DIO_DIRTY     0x4u
-
-struct iomap_dio_ops {
-	/* The data of [pos, pos+done) is on the device, or @err: convert, raise
-	 * sizes. Its error becomes the request's. */
-	int (*end_io)(struct iomap_file *f, uint64_t pos, uint64_t done,
-			int err, uint32_t flags);
-};
-
-struct iomap_dio_result {
-	bool need_sync;      /* DSYNC was asked and FUA did not cover it (E6) */
-	uint64_t mapped_end; /* end of what begin() mapped, in whole blocks */
-};
 
 /*
  * Direct read or write at @pos of the bytes of @it; offset and length multiples
  * of the device's logical sector, else -EINVAL with nothing changed. The
- * caller holds the iolock (shared or exclusive as its table says). Dirty pages
- * of the range are written back first and, for a write, dropped; if they
- * cannot be dropped: -ENOTBLK turned into a short result (B7). Sub-block edges
- * of new or unwritten blocks are zero-filled, the tail at EOF too (B26, B27).
- * Returns bytes done (>= 0; less than asked when begin() said -ENOTBLK after
- * some, or at EOF for reads), advances @it by as much, or -errno: a hard error
- * midway fails the whole call (E7).
- */
-ssize_t iomap_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
-		bool write, const struct iomap_dio_ops *dops, uint32_t flags,
-		struct iomap_dio_result *ret);
-
-/*
- * The same in steps, for requests that are many at a time:
+ * caller holds the iolock (shared or exclusive as its table says) while it is
+ * started. Dirty pages of the range are written back first and, for a write,
+ * dropped; if they cannot be dropped: -ENOTBLK turned into a short result (B7).
+ * Sub-block edges of new or unwritten blocks are zero-filled, the tail at EOF
+ * too (B26, B27). Fewer bytes than asked are done when begin() said -ENOTBLK
+ * after some, or at EOF for reads; a hard error midway fails all of it (E7).
+ *
+ * In steps:
  *
  *	iomap_dio_init(&dio, f, pos, &it, write, flags);
  *	dio.dev = channel; dio.data_done = fn;		optional, needed
@@ -343,7 +324,7 @@ static inline bool iomap_dio_is_durable(const struct iomap_dio *dio)
 	return dio->can_fua && dio->pos > dio->start;
 }
 
-/* Count in and out of flight (iomap_dio_rw() does it by itself); drain: wait
+/* Count in and out of flight; drain: wait
  * for none in flight (caller holds the iolock exclusively, so that none can
  * start). */
 void iomap_dio_begin(struct iomap_file *f);

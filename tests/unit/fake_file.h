@@ -70,7 +70,25 @@ struct fake_file {
 	int last_end_io_err;
 };
 
-extern const struct iomap_dio_ops fake_dio_ops;
+struct fake_dio_ops {
+	/* The data of [pos, pos+done) is on the device, or @err: convert, raise
+	 * sizes. Its error becomes the request's. */
+	int (*end_io)(struct iomap_file *f, uint64_t pos, uint64_t done,
+			int err, uint32_t flags);
+};
+
+struct fake_dio_result {
+	bool need_sync;      /* DSYNC was asked and FUA did not cover it (E6) */
+	uint64_t mapped_end; /* end of what begin() mapped, in whole blocks */
+};
+
+extern const struct fake_dio_ops fake_dio_ops;
+
+/* The steps of a direct request, by one thread that waits. Bytes (>= 0), by
+ * which @it is advanced, or -errno. */
+ssize_t fake_dio_rw(struct iomap_file *f, uint64_t pos, struct iov_iter *it,
+		bool write, const struct fake_dio_ops *dops, uint32_t flags,
+		struct fake_dio_result *ret);
 
 /* @dev becomes the fake's; all of it is poisoned. @pool_bytes bound the pages. */
 struct fake_file *fake_new(struct bdev *dev, uint32_t bits, uint32_t nblk,

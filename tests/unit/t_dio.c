@@ -64,14 +64,14 @@ static struct fake_file *small_file(void)
 }
 
 static ssize_t dio(struct fake_file *ff, uint64_t pos, void *buf, size_t len,
-		bool write, uint32_t flags, struct iomap_dio_result *ret)
+		bool write, uint32_t flags, struct fake_dio_result *ret)
 {
 	struct iovec iov = { buf, len };
 	struct iov_iter it;
 	ssize_t done;
 
 	iov_iter_init(&it, &iov, 1);
-	done = iomap_dio_rw(
+	done = fake_dio_rw(
 			&ff->file, pos, &it, write, &fake_dio_ops, flags, ret);
 	/* The iterator says the same. */
 	assert_int_equal(len - it.count, done > 0 ? done : 0);
@@ -230,7 +230,7 @@ static void any_cut_of_the_memory_will_do(void **state)
 	ff->max_run = 3;
 	fake_preset(ff, 1, 1, IOMAP_MAPPED);
 	iov_iter_init(&it, iov, 1024);
-	assert_int_equal(iomap_dio_rw(&ff->file, 512, &it, true, &fake_dio_ops,
+	assert_int_equal(fake_dio_rw(&ff->file, 512, &it, true, &fake_dio_ops,
 					 0, NULL),
 			sizeof(buf));
 	assert_int_equal(dio(ff, 512, got, sizeof(got), false, 0, NULL),
@@ -238,8 +238,7 @@ static void any_cut_of_the_memory_will_do(void **state)
 	assert_memory_equal(got, buf, sizeof(got));
 	memset(buf, 0, sizeof(buf));
 	iov_iter_init(&it, iov, 1024);
-	assert_int_equal(
-			iomap_dio_rw(&ff->file, 512, &it, false, NULL, 0, NULL),
+	assert_int_equal(fake_dio_rw(&ff->file, 512, &it, false, NULL, 0, NULL),
 			sizeof(buf));
 	assert_memory_equal(got, buf, sizeof(got));
 	fake_free(ff);
@@ -328,7 +327,7 @@ static void the_block_of_the_new_eof_is_zero_behind_it(void **state)
 static void what_is_not_for_us_is_left_to_the_cache(void **state)
 {
 	struct fake_file *ff = small_file();
-	struct iomap_dio_result res;
+	struct fake_dio_result res;
 	uint8_t buf[4 * BLK];
 
 	ff->no_unwritten = true;
@@ -388,7 +387,7 @@ static int failing_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
 
 static void the_owner_can_fail_the_request(void **state)
 {
-	const struct iomap_dio_ops ops = { .end_io = failing_end_io };
+	const struct fake_dio_ops ops = { .end_io = failing_end_io };
 	struct fake_file *ff = small_file();
 	uint8_t buf[BLK];
 	struct iovec iov = { buf, BLK };
@@ -396,7 +395,7 @@ static void the_owner_can_fail_the_request(void **state)
 
 	memset(buf, 1, sizeof(buf));
 	iov_iter_init(&it, &iov, 1);
-	assert_int_equal(iomap_dio_rw(&ff->file, 0, &it, true, &ops, 0, NULL),
+	assert_int_equal(fake_dio_rw(&ff->file, 0, &it, true, &ops, 0, NULL),
 			-EROFS);
 	assert_int_equal(it.count, BLK);
 	fake_free(ff);
@@ -614,7 +613,7 @@ static void fua_only_where_it_covers_all(void **state)
 	memset(buf, 3, sizeof(buf));
 	for (unsigned i = 0; i < array_len(cases); i++) {
 		struct fake_file *ff = small_file();
-		struct iomap_dio_result res;
+		struct fake_dio_result res;
 		struct emu_img *base;
 		struct emu_log *log;
 		bool fua = false;
@@ -642,7 +641,7 @@ static void fua_only_where_it_covers_all(void **state)
 static void without_dsync_nobody_syncs(void **state)
 {
 	struct fake_file *ff = small_file();
-	struct iomap_dio_result res;
+	struct fake_dio_result res;
 	uint8_t buf[BLK];
 
 	memset(buf, 3, sizeof(buf));
@@ -670,7 +669,7 @@ static int reading_end_io(struct iomap_file *f, uint64_t pos, uint64_t done,
 /* B4, B6 */
 static void a_page_filled_too_early_does_not_survive(void **state)
 {
-	const struct iomap_dio_ops ops = { .end_io = reading_end_io };
+	const struct fake_dio_ops ops = { .end_io = reading_end_io };
 	struct fake_file *ff = small_file();
 	uint8_t buf[BLK];
 	uint8_t got[BLK];
@@ -681,7 +680,7 @@ static void a_page_filled_too_early_does_not_survive(void **state)
 	ff->file.size = 512;
 	memset(buf, 3, sizeof(buf));
 	iov_iter_init(&it, &iov, 1);
-	assert_int_equal(iomap_dio_rw(&ff->file, 0, &it, true, &ops, 0, NULL),
+	assert_int_equal(fake_dio_rw(&ff->file, 0, &it, true, &ops, 0, NULL),
 			1024);
 	assert_int_equal(fake_read(ff, 0, got, BLK), 1024);
 	assert_memory_equal(got, buf, 1024);
