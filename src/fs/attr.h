@@ -28,6 +28,9 @@ bool cred_is_super(const struct uext4_cred *cred);
  * reserve, or not. A hint: who comes last is believed. */
 void inode_spend_as(struct inode *inode, bool is_super);
 bool cred_in_group(const struct uext4_cred *cred, uint32_t gid);
+/* Whoever asks has checked permissions (UEXT4_CRED_CHECKED), or need not. */
+bool cred_is_trusted(const struct uext4_cred *cred);
+/* The owner, or who may do what only he may. */
 bool cred_owns(const struct uext4_cred *cred, struct inode *inode);
 /* 0, -EACCES, or -EPERM for a write to an immutable inode. */
 int inode_permission(struct inode *inode, unsigned mask,

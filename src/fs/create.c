@@ -363,7 +363,7 @@ int uext4_mknod(struct uext4_node *dir, const char *name, uint32_t mode,
 		break;
 	case 0020000: /* devices are the superuser's to make */
 	case 0060000:
-		if (!cred_is_super(cred))
+		if (!cred_is_trusted(cred))
 			return -EPERM;
 		break;
 	case 0010000:

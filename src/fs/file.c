@@ -78,6 +78,7 @@ int file_new(struct uext4_fs *fs, struct inode *inode, unsigned flags,
 	file->inode = inode;
 	file->flags = flags;
 	file->is_super = cred_is_super(cred);
+	file->is_checked = cred && (cred->flags & UEXT4_CRED_CHECKED);
 	atomic_store(&file->wb_err, iomap_sample_error(&inode->file));
 	atomic_store(&file->refs, 1);
 	file->id = atomic_fetch_add(&fs->next_file_id, 1) + 1;
@@ -374,6 +375,20 @@ int file_check_io(struct uext4_file *file, const struct iovec *iov, int iovcnt,
 	return total > (uint64_t)INT64_MAX - pos ? -EFBIG : 0;
 }
 
+int file_check_write(struct uext4_file *file, const struct iovec *iov,
+		int iovcnt, uint64_t pos, unsigned rwf)
+{
+	int ret = file_check_io(file, iov, iovcnt, pos, true);
+
+	if (ret < 0 || !(rwf & UEXT4_RW_NOAPPEND))
+		return ret;
+	if (rwf & UEXT4_RW_APPEND)
+		return -EINVAL;
+	if ((inode_flags(file->inode) & DINODE_F_APPEND) && !file->is_checked)
+		return -EPERM;
+	return 0;
+}
+
 ssize_t uext4_preadv2(struct uext4_file *file, const struct iovec *iov,
 		int iovcnt, uint64_t pos, unsigned flags)
 {
@@ -396,7 +411,7 @@ ssize_t uext4_pwritev2(struct uext4_file *file, const struct iovec *iov,
 	struct iov_iter it;
 	ssize_t done;
 
-	done = file_check_io(file, iov, iovcnt, pos, true);
+	done = file_check_write(file, iov, iovcnt, pos, flags);
 	if (done < 0)
 		return done;
 	iov_iter_init(&it, iov, iovcnt);

@@ -24,6 +24,7 @@ struct uext4_file {
 	struct inode *inode; /* held */
 	unsigned flags;      /* UEXT4_O_* */
 	bool is_super;       /* opened by the superuser: keeps setuid bits */
+	bool is_checked;     /* by who checks permissions himself */
 	_Atomic uint32_t wb_err; /* cursor of write-back errors told */
 	uint64_t id;             /* never used twice in a mount */
 	_Atomic uint32_t refs; /* the user's, until close, and one of each queue
@@ -66,6 +67,9 @@ int file_tell_error(struct uext4_file *file);
 /* May @file do this? */
 int file_check_io(struct uext4_file *file, const struct iovec *iov, int iovcnt,
 		uint64_t pos, bool write);
+/* The same for a write, with its UEXT4_RW_*. */
+int file_check_write(struct uext4_file *file, const struct iovec *iov,
+		int iovcnt, uint64_t pos, unsigned rwf);
 /* inode_sync() for a file: tells an earlier write-back error once. */
 int file_sync(struct uext4_file *file, bool datasync);
 

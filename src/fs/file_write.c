@@ -34,13 +34,14 @@ static uint64_t inode_max_bytes(const struct inode *inode)
 				     : geo->max_bytes_bitmap;
 }
 
-/* The bits that a write by @file takes away (W15). */
-static uint32_t write_mode_strip(const struct uext4_file *file)
+/* The bits that a write by @file with @rwf takes away (W15). */
+static uint32_t write_mode_strip(const struct uext4_file *file, unsigned rwf)
 {
 	uint32_t mode = file->inode->d.mode;
 	uint32_t kill = 0;
 
-	if (file->is_super || !inode_is_reg(file->inode))
+	if (!inode_is_reg(file->inode) ||
+			(file->is_super && !(rwf & UEXT4_RW_KILLPRIV)))
 		return 0;
 	if (mode & MODE_SUID)
 		kill |= MODE_SUID;
@@ -50,7 +51,8 @@ static uint32_t write_mode_strip(const struct uext4_file *file)
 }
 
 /* Does a write have to strip anything? Remembers a "no" in the inode. */
-static int write_needs_strip(struct uext4_file *file, bool *ret_caps)
+static int write_needs_strip(
+		struct uext4_file *file, unsigned rwf, bool *ret_caps)
 {
 	struct inode *inode = file->inode;
 	ssize_t n;
@@ -64,7 +66,7 @@ static int write_needs_strip(struct uext4_file *file, bool *ret_caps)
 		if (n == -ENODATA)
 			atomic_fetch_or(&inode->state, INODE_S_NOSEC);
 	}
-	return *ret_caps || write_mode_strip(file) != 0;
+	return *ret_caps || write_mode_strip(file, rwf) != 0;
 }
 
 static bool times_are_now(struct inode *inode)
@@ -84,7 +86,8 @@ static bool times_are_now(struct inode *inode)
 }
 
 /* Strip and stamp in one step, after the limits (W16). */
-static int write_strip_and_stamp(struct uext4_file *file, bool strip, bool caps)
+static int write_strip_and_stamp(
+		struct uext4_file *file, unsigned rwf, bool strip, bool caps)
 {
 	struct inode *inode = file->inode;
 	struct handle *h;
@@ -101,7 +104,7 @@ static int write_strip_and_stamp(struct uext4_file *file, bool strip, bool caps)
 	if (ret == 0) {
 		mutex_lock(&inode->attr_lock);
 		if (strip)
-			inode->d.mode &= (uint16_t)~write_mode_strip(file);
+			inode->d.mode &= (uint16_t)~write_mode_strip(file, rwf);
 		mutex_unlock(&inode->attr_lock);
 		inode_touch(inode, INODE_T_MTIME | INODE_T_CTIME);
 		ret = inode_dirty(h, inode);
@@ -112,14 +115,16 @@ static int write_strip_and_stamp(struct uext4_file *file, bool strip, bool caps)
 int file_modified(struct uext4_file *file)
 {
 	bool caps;
-	int strip = write_needs_strip(file, &caps);
+	int strip = write_needs_strip(file, 0, &caps);
 
 	rwsem_assert_write_held(&file->inode->rwsem);
-	return strip < 0 ? strip : write_strip_and_stamp(file, strip, caps);
+	return strip < 0 ? strip : write_strip_and_stamp(file, 0, strip, caps);
 }
 
 bool write_is_append(const struct uext4_file *file, unsigned rwf)
 {
+	if (rwf & UEXT4_RW_NOAPPEND)
+		return false;
 	return (file->flags & UEXT4_O_APPEND) || (rwf & UEXT4_RW_APPEND);
 }
 
@@ -140,7 +145,7 @@ int write_checks(struct uext4_file *file, uint64_t pos, struct iov_iter *it,
 		return -EFBIG;
 	iov_iter_truncate(it, (size_t)min_u64(it->count, max - pos));
 
-	strip = write_needs_strip(file, &caps);
+	strip = write_needs_strip(file, rwf, &caps);
 	if (strip < 0)
 		return strip;
 	if ((rwf & UEXT4_RW_NOWAIT) && (strip || !times_are_now(inode)))
@@ -150,7 +155,7 @@ int write_checks(struct uext4_file *file, uint64_t pos, struct iov_iter *it,
 	ret = fs_allow_size(inode_fs(inode), pos + it->count);
 	if (ret < 0)
 		return ret;
-	ret = write_strip_and_stamp(file, strip, caps);
+	ret = write_strip_and_stamp(file, rwf, strip, caps);
 	return ret < 0 ? ret : 1;
 }
 

@@ -102,7 +102,12 @@ static void rw_start(struct uext4_queue *q, struct queue_req *req)
 	bool write = op_is_write(req);
 	int ret;
 
-	ret = file_check_io(req->file, req->iov, req->niov, req->pos, write);
+	if (write)
+		ret = file_check_write(req->file, req->iov, req->niov, req->pos,
+				req->flags);
+	else
+		ret = file_check_io(req->file, req->iov, req->niov, req->pos,
+				false);
 	if (ret == 0)
 		ret = write ? fs_may_write(q->fs) : fs_may_read(q->fs);
 	if (ret < 0)

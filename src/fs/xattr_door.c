@@ -70,11 +70,11 @@ static int xattr_may(struct inode *inode, uint8_t index, bool write,
 	case DXATTR_IDX_USER:
 		return xattr_may_user(inode, write, cred);
 	case DXATTR_IDX_TRUSTED:
-		if (cred_is_super(cred))
+		if (cred_is_trusted(cred))
 			return 0;
 		return write ? -EPERM : -ENODATA;
 	case DXATTR_IDX_SECURITY:
-		return !write || cred_is_super(cred) ? 0 : -EPERM;
+		return !write || cred_is_trusted(cred) ? 0 : -EPERM;
 	default:
 		return !write || cred_owns(cred, inode) ? 0 : -EPERM;
 	}
