@@ -46,6 +46,7 @@ extern "C" {
 #define UEXT4_API __attribute__((visibility("default")))
 
 struct uext4_dev; /* see uext4_dev.h */
+struct uext4_image;
 struct uext4_fs;
 struct uext4_node;
 struct uext4_file;
@@ -155,7 +156,21 @@ struct uext4_mount_opts {
  * -EACCES, -EUCLEAN, -EBADMSG. */
 UEXT4_API int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
 		struct uext4_fs **ret_fs);
-/* The same on a device of the caller's own; @dev outlives the mount. */
+/* The same in two steps, so that a server can give up rights in between.
+ * First: open the image or block device and lock it. Nothing of it is read. Of
+ * @opts count offset, limit and the flags RDONLY and DIRECT. -EBUSY, -EACCES,
+ * -ENOENT, -EISDIR, -EINVAL neither file nor block device. */
+UEXT4_API int uext4_image_open(const char *path,
+		const struct uext4_mount_opts *opts,
+		struct uext4_image **ret_image);
+/* Second: mount it; no file is opened any more. @image is taken over, also on
+ * failure. offset and limit of @opts are not looked at; -EROFS if it was opened
+ * RDONLY and is not to be mounted so. */
+UEXT4_API int uext4_mount_image(struct uext4_image *image,
+		const struct uext4_mount_opts *opts, struct uext4_fs **ret_fs);
+/* Give up what was not mounted. NULL is fine. */
+UEXT4_API void uext4_image_close(struct uext4_image *image);
+/* uext4_mount() on a device of the caller's own; @dev outlives the mount. */
 UEXT4_API int uext4_mount_dev(const struct uext4_dev *dev,
 		const struct uext4_mount_opts *opts, struct uext4_fs **ret_fs);
 /* Everything durable, then free @fs, also on error (the error says that

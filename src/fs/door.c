@@ -42,8 +42,14 @@ static void mount_opts_to_bdev(
 		ret->flags |= BDEV_OPEN_DIRECT;
 }
 
-int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
-		struct uext4_fs **ret_fs)
+/* An image that is open is a device and nothing more. */
+static struct bdev *image_bdev(struct uext4_image *image)
+{
+	return (struct bdev *)(void *)image;
+}
+
+int uext4_image_open(const char *path, const struct uext4_mount_opts *opts,
+		struct uext4_image **ret_image)
 {
 	struct bdev_file_opts fo;
 	struct bdev *dev;
@@ -51,9 +57,30 @@ int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
 
 	mount_opts_to_bdev(opts, &fo);
 	ret = bdev_file_open(path, &fo, &dev);
-	if (ret < 0)
-		return ret;
-	return mount_and_close(dev, opts, ret_fs);
+	if (ret == 0)
+		*ret_image = (struct uext4_image *)(void *)dev;
+	return ret;
+}
+
+int uext4_mount_image(struct uext4_image *image,
+		const struct uext4_mount_opts *opts, struct uext4_fs **ret_fs)
+{
+	return mount_and_close(image_bdev(image), opts, ret_fs);
+}
+
+void uext4_image_close(struct uext4_image *image)
+{
+	err_ignore(bdev_close(image_bdev(image)));
+}
+
+int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
+		struct uext4_fs **ret_fs)
+{
+	struct uext4_image *image;
+	int ret;
+
+	ret = uext4_image_open(path, opts, &image);
+	return ret < 0 ? ret : uext4_mount_image(image, opts, ret_fs);
 }
 
 int uext4_mount_dev(const struct uext4_dev *dev,
