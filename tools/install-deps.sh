@@ -7,7 +7,7 @@
 set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config
-	libisal-dev libbsd-dev liburing-dev libjansson-dev libcmocka-dev
+	libisal-dev libbsd-dev libfuse3-dev fuse3 liburing-dev libjansson-dev libcmocka-dev
 	systemtap-sdt-dev scdoc e2fsprogs attr acl util-linux mount fdisk python3 procps)
 bench=(gnuplot-nox)
 lint=(g++ clang clang-format clang-tidy cppcheck)

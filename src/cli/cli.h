@@ -151,5 +151,7 @@ int cmd_fallocate(struct cli *c, int argc, char **argv);
 int cmd_xattr(struct cli *c, int argc, char **argv);
 int cmd_recover(struct cli *c, int argc, char **argv);
 int cmd_bench(struct cli *c, int argc, char **argv);
+int cmd_mount(struct cli *c, int argc, char **argv);
+int cmd_umount(struct cli *c, int argc, char **argv);
 
 #endif /* UEXT4_CLI_CLI_H */

@@ -43,6 +43,10 @@ static const struct cli_command commands[] = {
 			"extended attributes", cmd_xattr },
 	{ "recover", "IMAGE", "replay the journal, process orphans",
 			cmd_recover },
+	{ "mount", "[-f] [-o OPTION,...] IMAGE DIRECTORY",
+			"let every program use it, through FUSE", cmd_mount },
+	{ "umount", "DIRECTORY", "end that, and wait until all is written",
+			cmd_umount },
 	{ "bench",
 			"[--jobs LIST] [--targets LIST] [--compare WHAT] "
 			"[--plot FILE] [OPTION...]; see uext4(1)",

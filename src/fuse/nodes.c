@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of inodes that the kernel knows. See nodes.h.
+ */
+#include "fuse/nodes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "uext4/uext4.h"
+
+static int srv_node_cmp(const struct srv_node *a, const struct srv_node *b)
+{
+	return a->ino < b->ino ? -1 : a->ino > b->ino;
+}
+
+/* RB_GENERATE_STATIC() needs a word that only BSD's cdefs.h has. */
+RB_GENERATE_INTERNAL(srv_node_tree, srv_node, link, srv_node_cmp,
+		__attribute__((unused)) static)
+
+static unsigned shard_of(uint32_t ino)
+{
+	return ino % NODES_SHARDS;
+}
+
+int nodes_init(struct nodes *t, struct uext4_fs *fs)
+{
+	struct uext4_node *root;
+	unsigned i;
+	int ret;
+
+	t->root = NULL;
+	for (i = 0; i < NODES_SHARDS; i++) {
+		pthread_mutex_init(&t->shard[i].lock, NULL);
+		RB_INIT(&t->shard[i].tree);
+	}
+	ret = uext4_node_root(fs, &root);
+	if (ret < 0)
+		return ret;
+	t->root = nodes_told(t, root);
+	return t->root ? 0 : -ENOMEM;
+}
+
+void nodes_fini(struct nodes *t)
+{
+	struct srv_node *sn;
+	unsigned i;
+
+	for (i = 0; i < NODES_SHARDS; i++) {
+		while ((sn = RB_ROOT(&t->shard[i].tree)) != NULL) {
+			RB_REMOVE(srv_node_tree, &t->shard[i].tree, sn);
+			uext4_node_put(sn->node);
+			free(sn);
+		}
+		pthread_mutex_destroy(&t->shard[i].lock);
+	}
+	t->root = NULL;
+}
+
+struct srv_node *nodes_told(struct nodes *t, struct uext4_node *node)
+{
+	struct srv_node *new = malloc(sizeof(*new));
+	uint32_t ino = uext4_node_ino(node);
+	unsigned i = shard_of(ino);
+	struct srv_node *sn;
+
+	if (!new) {
+		uext4_node_put(node);
+		return NULL;
+	}
+	*new = (struct srv_node){ .node = node, .nlookup = 1, .ino = ino };
+	pthread_mutex_lock(&t->shard[i].lock);
+	sn = RB_INSERT(srv_node_tree, &t->shard[i].tree, new);
+	if (sn)
+		sn->nlookup++;
+	pthread_mutex_unlock(&t->shard[i].lock);
+	if (!sn)
+		return new;
+	free(new);
+	uext4_node_put(node);
+	return sn;
+}
+
+void nodes_forget(struct nodes *t, struct srv_node *sn, uint64_t n)
+{
+	unsigned i = shard_of(sn->ino);
+	bool last;
+
+	pthread_mutex_lock(&t->shard[i].lock);
+	/* A kernel that gives back more than it was given gets no wrap. */
+	sn->nlookup -= n < sn->nlookup ? n : sn->nlookup;
+	if (sn == t->root && sn->nlookup == 0)
+		sn->nlookup = 1;
+	last = sn->nlookup == 0;
+	if (last)
+		RB_REMOVE(srv_node_tree, &t->shard[i].tree, sn);
+	pthread_mutex_unlock(&t->shard[i].lock);
+	if (!last)
+		return;
+	uext4_node_put(sn->node);
+	free(sn);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inodes that the kernel knows, and how often it was told of each.
+ *
+ * Every answer that names an inode counts one lookup; the kernel gives them
+ * back with FORGET, many at a time. A node is held in the library as long as
+ * its count is not zero, so an unlinked inode lives until the kernel has let
+ * go of it, and its number is not used again before.
+ *
+ * Locks    A node's count and its place in the table belong to its shard's
+ *          mutex. The fields that the table fills in (node, ino) do not change
+ *          while the kernel holds a lookup, which is as long as it can ask.
+ */
+#ifndef UEXT4_FUSE_NODES_H
+#define UEXT4_FUSE_NODES_H
+
+#include <bsd/sys/tree.h>
+#include <pthread.h>
+#include <stdint.h>
+
+struct uext4_fs;
+struct uext4_node;
+
+struct srv_node {
+	RB_ENTRY(srv_node) link;
+	struct uext4_node *node; /* held */
+	uint64_t nlookup;        /* [shard lock] */
+	uint32_t ino;
+};
+
+RB_HEAD(srv_node_tree, srv_node);
+
+#define NODES_SHARDS 64u
+
+struct nodes {
+	struct srv_node *root; /* lives as long as the table */
+	struct {
+		pthread_mutex_t lock;
+		struct srv_node_tree tree; /* [lock] */
+	} shard[NODES_SHARDS];
+};
+
+/* Hold the root of @fs. 0 or a negative errno. */
+int nodes_init(struct nodes *t, struct uext4_fs *fs);
+/* Let go of everything, told or not. */
+void nodes_fini(struct nodes *t);
+/* Count one lookup of @node, whose reference is taken over; also on failure,
+ * which is NULL: no memory. */
+struct srv_node *nodes_told(struct nodes *t, struct uext4_node *node);
+/* The kernel gives back @n lookups of @sn, which may be gone after that. */
+void nodes_forget(struct nodes *t, struct srv_node *sn, uint64_t n);
+
+#endif /* UEXT4_FUSE_NODES_H */

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a mount. See serve.h.
+ *
+ * The end by umount: a worker's read from /dev/fuse says ENODEV, all workers
+ * leave, the last one writes to @ended. The end by a signal: what the kernel
+ * still caches is written back first (syncfs, the workers answer); workers
+ * finish what they are at, and those that wait for a request are woken by a
+ * signal of their own until all are gone; then the mount point is taken away
+ * and the descriptor closed, which ends the connection for those who still
+ * have files open.
+ */
+#include "fuse/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "fuse/srv.h"
+
+#define WAKE_SIGNAL SIGUSR1
+#define WAKE_MS     10
+#define PAGE        4096u
+/* fuse_in_header and fuse_write_in: a write's data starts behind them. */
+#define WRITE_HEAD  80u
+#define REQUEST_MAX ((size_t)(256 + 4) * PAGE)
+
+struct pool {
+	struct srv srv;
+	struct serve_opts *opts;
+	int ended; /* eventfd: no worker is left */
+	int signals;
+	_Atomic unsigned running;
+	_Atomic int failed; /* first unexpected errno of a worker */
+	atomic_bool stop;
+	pthread_t thread[64];
+	unsigned nthreads;
+};
+
+static _Thread_local struct srv_worker me;
+
+struct srv_worker *srv_me(void)
+{
+	return &me;
+}
+
+/* ---- workers ---- */
+
+static void work(struct pool *p, char *mem)
+{
+	struct fuse_session *se = p->srv.se;
+
+	while (!atomic_load(&p->stop) && !fuse_session_exited(se)) {
+		struct fuse_buf buf = { .mem = mem + PAGE - WRITE_HEAD };
+		int n = fuse_session_receive_buf(se, &buf);
+
+		if (n == -EINTR || n == -EAGAIN)
+			continue;
+		if (n == 0)
+			break; /* unmounted */
+		if (n < 0) {
+			int none = 0;
+
+			if (n != -ENODEV)
+				atomic_compare_exchange_strong(
+						&p->failed, &none, n);
+			break;
+		}
+		fuse_session_process_buf(se, &buf);
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct pool *p = arg;
+	uint64_t one = 1;
+	char *mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
+
+	if (mem) {
+		me.data = mem + PAGE;
+		me.size = (size_t)256 * PAGE;
+		work(p, mem);
+	} else {
+		atomic_store(&p->failed, -ENOMEM);
+	}
+	free(mem);
+	if (atomic_fetch_sub(&p->running, 1) == 1 &&
+			write(p->ended, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd takes a 1 */
+	return NULL;
+}
+
+static int start_workers(struct pool *p)
+{
+	unsigned i;
+	int ret = 0;
+
+	atomic_store(&p->running, 1); /* until all are started */
+	for (i = 0; i < p->opts->threads && ret == 0; i++) {
+		atomic_fetch_add(&p->running, 1);
+		ret = pthread_create(&p->thread[i], NULL, worker_main, p);
+		if (ret == 0)
+			p->nthreads++;
+		else
+			atomic_fetch_sub(&p->running, 1);
+	}
+	atomic_fetch_sub(&p->running, 1);
+	return -ret;
+}
+
+/* No worker takes another request. */
+static void stop_workers(struct pool *p)
+{
+	struct pollfd pfd = { .fd = p->ended, .events = POLLIN };
+	unsigned i;
+
+	atomic_store(&p->stop, true);
+	fuse_session_exit(p->srv.se);
+	while (atomic_load(&p->running) > 0) {
+		for (i = 0; i < p->nthreads; i++)
+			(void)pthread_kill(p->thread[i], WAKE_SIGNAL);
+		(void)poll(&pfd, 1, WAKE_MS);
+	}
+	for (i = 0; i < p->nthreads; i++)
+		(void)pthread_join(p->thread[i], NULL);
+	p->nthreads = 0;
+}
+
+/* ---- the mount point ---- */
+
+static void on_wake(int sig)
+{
+	(void)sig;
+}
+
+/* What libfuse and fusermount3 say on standard error goes into @why. */
+static int mount_quietly(struct pool *p, char *why)
+{
+	int mem = memfd_create("said", MFD_CLOEXEC);
+	int old = dup(STDERR_FILENO);
+	ssize_t n;
+	int ret;
+
+	(void)fflush(stderr);
+	if (mem >= 0)
+		(void)dup2(mem, STDERR_FILENO);
+	errno = 0;
+	ret = fuse_session_mount(p->srv.se, p->opts->dir);
+	if (ret != 0)
+		ret = errno > 0 ? -errno : -EPERM;
+	(void)fflush(stderr);
+	(void)dup2(old, STDERR_FILENO);
+	(void)close(old);
+	if (ret != 0 && mem >= 0) {
+		n = pread(mem, why, SERVE_WHY - 1, 0);
+		why[n > 0 ? n : 0] = '\0';
+		why[strcspn(why, "\n")] = '\0';
+	}
+	(void)close(mem);
+	return ret;
+}
+
+static int session_open(struct pool *p, char *why)
+{
+	char prog[] = "uext4";
+	char dash_o[] = "-o";
+	char *argv[] = { prog, dash_o, p->opts->fuse, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	int ret;
+
+	p->srv.se = fuse_session_new(&args, &srv_ops, sizeof(srv_ops), &p->srv);
+	fuse_opt_free_args(&args);
+	if (!p->srv.se) {
+		(void)snprintf(why, SERVE_WHY,
+				"libfuse refused the options %.400s",
+				p->opts->fuse);
+		return -EINVAL;
+	}
+	ret = mount_quietly(p, why);
+	if (ret < 0) {
+		fuse_session_destroy(p->srv.se);
+		p->srv.se = NULL;
+	}
+	return ret;
+}
+
+/* Dirty pages that the kernel has of this mount come as writes. */
+static void flush_kernel(const struct pool *p)
+{
+	int fd = open(p->opts->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)syncfs(fd);
+	(void)close(fd);
+}
+
+/* ---- serving ---- */
+
+static int signals_open(struct pool *p)
+{
+	struct sigaction wake = { .sa_handler = on_wake };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)sigaction(WAKE_SIGNAL, &wake, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	p->signals = signalfd(-1, &set, SFD_CLOEXEC);
+	p->ended = eventfd(0, EFD_CLOEXEC);
+	return p->signals < 0 || p->ended < 0 ? -errno : 0;
+}
+
+/* Until the mount is gone or a signal comes. */
+static int wait_for_end(struct pool *p)
+{
+	struct pollfd pfd[] = {
+		{ .fd = p->ended, .events = POLLIN },
+		{ .fd = p->signals, .events = POLLIN },
+	};
+
+	while (poll(pfd, 2, -1) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	if (pfd[0].revents == 0)
+		flush_kernel(p);
+	return 0;
+}
+
+static int serve_mounted(struct pool *p, char *why)
+{
+	struct statvfs st;
+	int ret;
+	int err;
+
+	ret = start_workers(p);
+	if (ret == 0 && statvfs(p->opts->dir, &st) < 0) {
+		ret = -errno;
+		(void)snprintf(why, SERVE_WHY, "the mount does not answer: %s",
+				strerror(errno));
+	}
+	if (ret == 0) {
+		p->opts->ready(p->opts->ready_ctx);
+		ret = wait_for_end(p);
+	}
+	stop_workers(p);
+	fuse_session_unmount(p->srv.se);
+	err = atomic_load(&p->failed);
+	if (ret == 0 && err != 0) {
+		(void)snprintf(why, SERVE_WHY,
+				"the connection to the kernel was lost: %s; "
+				"what was written until then is kept",
+				strerror(-err));
+		ret = err;
+	}
+	return ret;
+}
+
+/* Takes over @image. */
+static int serve_image(struct pool *p, struct uext4_image *image, char *why)
+{
+	struct srv *s = &p->srv;
+	int ret;
+	int err;
+
+	ret = uext4_mount_image(image, &p->opts->mnt, &s->fs);
+	if (ret < 0)
+		return ret;
+	ret = nodes_init(&s->nodes, s->fs);
+	if (ret == 0)
+		ret = serve_mounted(p, why);
+	srv_close_all(s);
+	nodes_fini(&s->nodes);
+	err = uext4_unmount(s->fs);
+	return ret < 0 ? ret : err;
+}
+
+int serve(const struct serve_opts *o, char why[SERVE_WHY])
+{
+	struct serve_opts opts = *o;
+	struct uext4_image *image = NULL;
+	struct pool *p;
+	int ret;
+
+	why[0] = '\0';
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->opts = &opts;
+	p->srv.opts = &opts;
+	p->srv.checked = opts.checked;
+	LIST_INIT(&p->srv.handles);
+	pthread_mutex_init(&p->srv.handles_lock, NULL);
+	if (opts.threads > sizeof(p->thread) / sizeof(p->thread[0]))
+		opts.threads = sizeof(p->thread) / sizeof(p->thread[0]);
+	ret = uext4_image_open(opts.image, &opts.mnt, &image);
+	if (ret == 0)
+		ret = signals_open(p);
+	if (ret == 0)
+		ret = session_open(p, why);
+	if (ret < 0) {
+		uext4_image_close(image);
+	} else {
+		ret = serve_image(p, image, why);
+		fuse_session_unmount(p->srv.se);
+		fuse_session_destroy(p->srv.se);
+	}
+	if (p->signals > 0)
+		(void)close(p->signals);
+	if (p->ended > 0)
+		(void)close(p->ended);
+	pthread_mutex_destroy(&p->srv.handles_lock);
+	free(p);
+	return ret;
+}

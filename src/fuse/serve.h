@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a mount, for the command that starts it.
+ *
+ * States   opened: the image is open and locked, the mount point is mounted,
+ *          nothing of the image has been read; served: the image is mounted,
+ *          workers answer; ended: the mount point is gone (umount) or a signal
+ *          came, workers are done; closed: everything is durable.
+ * Threads  serve() blocks SIGINT, SIGTERM and SIGHUP in all threads and takes
+ *          them itself. It is called before the process has other threads.
+ */
+#ifndef UEXT4_FUSE_SERVE_H
+#define UEXT4_FUSE_SERVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fuse/idmap.h"
+#include "uext4/uext4.h"
+
+struct serve_opts {
+	const char *image, *dir;     /* absolute */
+	struct uext4_mount_opts mnt; /* with the caller's log */
+	char fuse[1024];             /* what the kernel's mount is told: "-o" */
+	bool checked;                /* default_permissions */
+	bool writeback_cache;
+	unsigned threads;
+	unsigned max_background;
+	struct idmap uids, gids;
+	/* The mount answers; called once, by the thread that called serve(). */
+	void (*ready)(void *ctx);
+	void *ready_ctx;
+};
+
+#define SERVE_WHY 512
+
+/* Mount and serve until the mount is gone or a signal asks for it; then make
+ * everything durable. 0, or a negative errno, with a line about what failed in
+ * @why (empty: the errno and what the library logged say it). */
+int serve(const struct serve_opts *o, char why[SERVE_WHY]);
+
+#endif /* UEXT4_FUSE_SERVE_H */

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the requests share: who asks, which node is meant, how an inode is
+ * described to the kernel; the negotiation at the start.
+ */
+#include "fuse/srv.h"
+
+#include <errno.h>
+#include <sys/sysmacros.h>
+
+struct srv *srv_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+struct uext4_node *srv_node(struct srv *s, fuse_ino_t ino)
+{
+	if (ino == FUSE_ROOT_ID)
+		return s->nodes.root->node;
+	return ((struct srv_node *)(uintptr_t)ino)->node;
+}
+
+/* ---- who ---- */
+
+/* Supplementary groups matter only where permissions are checked here. */
+static void cred_groups(fuse_req_t req, struct uext4_cred *c)
+{
+	const struct idmap *m = &srv_of(req)->opts->gids;
+	struct srv_worker *me = srv_me();
+	gid_t list[SRV_GROUPS_MAX];
+	int n = fuse_req_getgroups(req, SRV_GROUPS_MAX, list);
+	int i;
+
+	for (i = 0; i < n && i < SRV_GROUPS_MAX; i++) {
+		uint32_t gid = idmap_to_image(m, list[i]);
+
+		if (gid != IDMAP_NONE)
+			me->groups[c->ngroups++] = gid;
+	}
+	c->groups = me->groups;
+}
+
+struct uext4_cred srv_cred(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	const struct srv *s = srv_of(req);
+	uint32_t uid = idmap_to_image(&s->opts->uids, ctx->uid);
+	uint32_t gid = idmap_to_image(&s->opts->gids, ctx->gid);
+	struct uext4_cred c = {
+		.uid = uid == IDMAP_NONE ? IDMAP_NOBODY : uid,
+		.gid = gid == IDMAP_NONE ? IDMAP_NOBODY : gid,
+		.umask = ctx->umask,
+	};
+
+	if (c.uid == 0)
+		c.flags |= UEXT4_CRED_SUPER;
+	if (s->checked)
+		c.flags |= UEXT4_CRED_CHECKED;
+	else if (c.uid != 0)
+		cred_groups(req, &c);
+	return c;
+}
+
+/* ---- what the kernel is told ---- */
+
+void srv_stat_to_host(const struct srv *s, const struct uext4_stat *st,
+		struct stat *ret)
+{
+	*ret = (struct stat){
+		.st_ino = st->ino,
+		.st_mode = st->mode,
+		.st_nlink = st->nlink,
+		.st_uid = idmap_to_host(&s->opts->uids, st->uid),
+		.st_gid = idmap_to_host(&s->opts->gids, st->gid),
+		.st_rdev = makedev(st->rdev_major, st->rdev_minor),
+		.st_size = (off_t)st->size,
+		.st_blocks = (blkcnt_t)st->sectors,
+		.st_blksize = (blksize_t)st->block_size,
+		.st_atim = st->atime,
+		.st_mtim = st->mtime,
+		.st_ctim = st->ctime,
+	};
+}
+
+int srv_entry(struct srv *s, struct uext4_node *node,
+		struct fuse_entry_param *ret_e)
+{
+	struct uext4_stat st;
+	struct srv_node *sn;
+	int ret;
+
+	ret = uext4_node_stat(node, &st);
+	if (ret < 0) {
+		uext4_node_put(node);
+		return ret;
+	}
+	sn = nodes_told(&s->nodes, node);
+	if (!sn)
+		return -ENOMEM;
+	*ret_e = (struct fuse_entry_param){
+		.ino = sn == s->nodes.root ? FUSE_ROOT_ID : (uintptr_t)sn,
+		.generation = st.generation,
+		.attr_timeout = SRV_FOREVER,
+		.entry_timeout = SRV_FOREVER,
+	};
+	srv_stat_to_host(s, &st, &ret_e->attr);
+	return 0;
+}
+
+void srv_reply(fuse_req_t req, int err)
+{
+	(void)fuse_reply_err(req, -err);
+}
+
+void srv_reply_node(fuse_req_t req, int err, struct uext4_node *node)
+{
+	struct srv *s = srv_of(req);
+	struct fuse_entry_param e;
+
+	if (err == 0)
+		err = srv_entry(s, node, &e);
+	if (err < 0)
+		srv_reply(req, err);
+	else if (fuse_reply_entry(req, &e) < 0)
+		op_forget_one(s, e.ino, 1);
+}
+
+void srv_attr_changed(struct srv *s, fuse_ino_t ino)
+{
+	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, -1, 0);
+}
+
+/* ---- the start ---- */
+
+static void want(struct fuse_conn_info *conn, unsigned flags)
+{
+	conn->want |= conn->capable & flags;
+}
+
+static void srv_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct srv *s = userdata;
+
+	want(conn,
+			FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
+					FUSE_CAP_ATOMIC_O_TRUNC |
+					FUSE_CAP_EXPORT_SUPPORT |
+					FUSE_CAP_DONT_MASK |
+					FUSE_CAP_IOCTL_DIR |
+					FUSE_CAP_READDIRPLUS |
+					FUSE_CAP_READDIRPLUS_AUTO |
+					FUSE_CAP_PARALLEL_DIROPS |
+					FUSE_CAP_HANDLE_KILLPRIV |
+					FUSE_CAP_CACHE_SYMLINKS |
+					FUSE_CAP_EXPLICIT_INVAL_DATA);
+	if (s->checked)
+		want(conn, FUSE_CAP_POSIX_ACL);
+	if (s->opts->writeback_cache)
+		want(conn, FUSE_CAP_WRITEBACK_CACHE);
+	/* Nobody else changes the image: pages are not dropped when times
+	 * change. Locks are the kernel's own. */
+	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA |
+			FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
+			FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+			FUSE_CAP_SPLICE_MOVE);
+	conn->max_background = s->opts->max_background;
+	conn->congestion_threshold = s->opts->max_background / 4 * 3;
+	conn->time_gran = 1;
+}
+
+const struct fuse_lowlevel_ops srv_ops = {
+	.init = srv_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	/* No flush: the kernel writes its pages back at close by itself, and
+	 * ext4 has nothing to add to that. */
+	.release = op_release,
+	.fsync = op_fsync,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.fsyncdir = op_fsyncdir,
+	.statfs = op_statfs,
+	.setxattr = op_setxattr,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.removexattr = op_removexattr,
+	.access = op_access,
+	.create = op_create,
+	.ioctl = op_ioctl,
+	.fallocate = op_fallocate,
+	.copy_file_range = op_copy_file_range,
+	.lseek = op_lseek,
+};

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests about open files.
+ *
+ * Two kinds of reads and writes come in. Those of handles opened with O_DIRECT
+ * take the direct path of the engine; all others, and what the kernel's page
+ * cache reads and writes back, go through the engine's cache. A page of a
+ * mapping may be written back with the handle of an O_DIRECT file: then that
+ * file's cached twin is used (handle_cached()).
+ *
+ * O_APPEND: the kernel has chosen the position, under its lock; it is used as
+ * given, because the pieces of one large write come in any order.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse/srv.h"
+
+/* ---- open and close ---- */
+
+static unsigned flags_from_host(int host)
+{
+	unsigned flags = UEXT4_O_RDONLY;
+
+	if ((host & O_ACCMODE) == O_WRONLY)
+		flags = UEXT4_O_WRONLY;
+	else if ((host & O_ACCMODE) == O_RDWR)
+		flags = UEXT4_O_RDWR;
+	if (host & O_CREAT)
+		flags |= UEXT4_O_CREAT;
+	if (host & O_EXCL)
+		flags |= UEXT4_O_EXCL;
+	if (host & O_TRUNC)
+		flags |= UEXT4_O_TRUNC;
+	if (host & O_APPEND)
+		flags |= UEXT4_O_APPEND;
+	if (host & O_DIRECT)
+		flags |= UEXT4_O_DIRECT;
+	if ((host & O_SYNC) == O_SYNC)
+		flags |= UEXT4_O_SYNC;
+	else if (host & O_DSYNC)
+		flags |= UEXT4_O_DSYNC;
+	if (host & O_NOATIME)
+		flags |= UEXT4_O_NOATIME;
+	return flags;
+}
+
+/* Takes over @file. */
+static int handle_new(struct srv *s, struct uext4_file *file,
+		struct fuse_file_info *fi)
+{
+	struct srv_handle *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		(void)uext4_close(file);
+		return -ENOMEM;
+	}
+	h->file = file;
+	h->direct = fi->flags & O_DIRECT;
+	pthread_mutex_lock(&s->handles_lock);
+	LIST_INSERT_HEAD(&s->handles, h, link);
+	pthread_mutex_unlock(&s->handles_lock);
+	fi->fh = (uintptr_t)h;
+	/* What the kernel has in its cache is right: it wrote it. */
+	fi->keep_cache = 1;
+	return 0;
+}
+
+static void handle_free(struct srv *s, struct srv_handle *h)
+{
+	pthread_mutex_lock(&s->handles_lock);
+	LIST_REMOVE(h, link);
+	pthread_mutex_unlock(&s->handles_lock);
+	(void)uext4_close(atomic_load(&h->cached));
+	(void)uext4_close(h->file);
+	free(h);
+}
+
+void srv_close_all(struct srv *s)
+{
+	struct srv_handle *h;
+
+	while ((h = LIST_FIRST(&s->handles)) != NULL)
+		handle_free(s, h);
+}
+
+/* The file to use for what comes from the kernel's page cache. */
+static int handle_cached(struct srv_handle *h, struct uext4_file **ret_file)
+{
+	static const struct uext4_cred kernel = {
+		.flags = UEXT4_CRED_SUPER | UEXT4_CRED_CHECKED,
+	};
+	struct uext4_file *none = NULL;
+	struct uext4_file *file;
+	int ret;
+
+	*ret_file = h->direct ? atomic_load(&h->cached) : h->file;
+	if (*ret_file)
+		return 0;
+	ret = uext4_open_node(uext4_file_node(h->file),
+			UEXT4_O_RDWR | UEXT4_O_APPEND, &kernel, &file);
+	if (ret < 0)
+		return ret;
+	if (!atomic_compare_exchange_strong(&h->cached, &none, file)) {
+		(void)uext4_close(file);
+		file = none;
+	}
+	*ret_file = file;
+	return 0;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct uext4_cred cred = srv_cred(req);
+	struct srv *s = srv_of(req);
+	struct uext4_file *file;
+	int ret;
+
+	ret = uext4_open_node(srv_node(s, ino),
+			flags_from_host(fi->flags & ~(O_CREAT | O_EXCL)), &cred,
+			&file);
+	if (ret == 0)
+		ret = handle_new(s, file, fi);
+	if (ret < 0)
+		srv_reply(req, ret);
+	else if (fuse_reply_open(req, fi) < 0)
+		handle_free(s, srv_handle(fi));
+}
+
+void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+		struct fuse_file_info *fi)
+{
+	struct uext4_cred cred = srv_cred(req);
+	struct srv *s = srv_of(req);
+	struct fuse_entry_param e;
+	struct uext4_file *file;
+	int ret;
+
+	ret = uext4_create(srv_node(s, dir), name, flags_from_host(fi->flags),
+			mode, &cred, &file);
+	if (ret == 0)
+		ret = handle_new(s, file, fi);
+	if (ret < 0) {
+		srv_reply(req, ret);
+		return;
+	}
+	ret = srv_entry(s, uext4_node_hold(uext4_file_node(file)), &e);
+	if (ret < 0) {
+		handle_free(s, srv_handle(fi));
+		srv_reply(req, ret);
+	} else if (fuse_reply_create(req, &e, fi) < 0) {
+		handle_free(s, srv_handle(fi));
+		op_forget_one(s, e.ino, 1);
+	}
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	handle_free(srv_of(req), srv_handle(fi));
+	srv_reply(req, 0);
+}
+
+/* ---- data ---- */
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
+		struct fuse_file_info *fi)
+{
+	struct srv_worker *me = srv_me();
+	ssize_t n;
+
+	n = uext4_pread(srv_handle(fi)->file, me->data,
+			size < me->size ? size : me->size, (uint64_t)pos);
+	if (n < 0)
+		srv_reply(req, (int)n);
+	else
+		(void)fuse_reply_buf(req, me->data, (size_t)n);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
+		off_t pos, struct fuse_file_info *fi)
+{
+	struct srv_handle *h = srv_handle(fi);
+	struct iovec iov = { .iov_len = size };
+	struct uext4_file *file = h->file;
+	unsigned flags = UEXT4_RW_NOAPPEND;
+	ssize_t n = 0;
+
+	memcpy(&iov.iov_base, &buf, sizeof(buf)); /* is only read from */
+	if (fi->writepage)
+		n = handle_cached(h, &file);
+	else if (!(srv_cred(req).flags & UEXT4_CRED_SUPER))
+		flags |= UEXT4_RW_KILLPRIV;
+	if (n == 0)
+		n = uext4_pwritev2(file, &iov, 1, (uint64_t)pos, flags);
+	if (n < 0)
+		srv_reply(req, (int)n);
+	else
+		(void)fuse_reply_write(req, (size_t)n);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+		struct fuse_file_info *fi)
+{
+	struct uext4_file *file = srv_handle(fi)->file;
+
+	srv_reply(req, datasync ? uext4_fdatasync(file) : uext4_fsync(file));
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
+		off_t len, struct fuse_file_info *fi)
+{
+	unsigned how = 0;
+
+	if (mode &
+			~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
+					FALLOC_FL_ZERO_RANGE)) {
+		srv_reply(req, -EOPNOTSUPP);
+		return;
+	}
+	if (mode & FALLOC_FL_KEEP_SIZE)
+		how |= UEXT4_FALLOC_KEEP_SIZE;
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		how |= UEXT4_FALLOC_PUNCH_HOLE;
+	if (mode & FALLOC_FL_ZERO_RANGE)
+		how |= UEXT4_FALLOC_ZERO_RANGE;
+	srv_reply(req,
+			uext4_fallocate(srv_handle(fi)->file, how,
+					(uint64_t)pos, (uint64_t)len));
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t pos, int whence,
+		struct fuse_file_info *fi)
+{
+	struct uext4_file *file = srv_handle(fi)->file;
+	int64_t at;
+
+	if (pos < 0)
+		at = -ENXIO;
+	else if (whence == SEEK_DATA)
+		at = uext4_seek_data(file, (uint64_t)pos);
+	else if (whence == SEEK_HOLE)
+		at = uext4_seek_hole(file, (uint64_t)pos);
+	else
+		at = -EINVAL;
+	if (at < 0)
+		srv_reply(req, (int)at);
+	else
+		(void)fuse_reply_lseek(req, at);
+}
+
+/* One piece; how much was copied, which may be less. */
+static ssize_t copy_piece(struct uext4_file *in, uint64_t in_pos,
+		struct uext4_file *out, uint64_t out_pos, size_t len,
+		unsigned flags)
+{
+	struct srv_worker *me = srv_me();
+	struct iovec iov = { .iov_base = me->data };
+	ssize_t n;
+
+	n = uext4_pread(in, me->data, len < me->size ? len : me->size, in_pos);
+	if (n <= 0)
+		return n;
+	iov.iov_len = (size_t)n;
+	return uext4_pwritev2(out, &iov, 1, out_pos, flags);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_pos,
+		struct fuse_file_info *in_fi, fuse_ino_t out, off_t out_pos,
+		struct fuse_file_info *out_fi, size_t len, int flags)
+{
+	unsigned how = UEXT4_RW_NOAPPEND;
+	size_t done = 0;
+	ssize_t n = 0;
+
+	if (!(srv_cred(req).flags & UEXT4_CRED_SUPER))
+		how |= UEXT4_RW_KILLPRIV;
+	if (len > INT32_MAX)
+		len = INT32_MAX; /* the answer has 32 bits */
+	while (done < len) {
+		n = copy_piece(srv_handle(in_fi)->file, (uint64_t)in_pos + done,
+				srv_handle(out_fi)->file,
+				(uint64_t)out_pos + done, len - done, how);
+		if (n <= 0 || fuse_req_interrupted(req))
+			break;
+		done += (size_t)n;
+	}
+	if (done == 0 && n < 0)
+		srv_reply(req, (int)n);
+	else
+		(void)fuse_reply_write(req, done);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests that came by ioctl(2), as ext4 answers them.
+ *
+ * The kernel passes as many bytes in and out as the number of the request says.
+ * FS_IOC_SHUTDOWN says that it gives, where it takes: its argument is fetched
+ * from the caller's memory (with the right to do so, that is for root).
+ */
+#include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "fuse/srv.h"
+
+/* From the kernel's documentation of its ext4 (ioctl list) and ext4(5). */
+#define SRV_IOC_SHUTDOWN _IOR('X', 125, uint32_t)
+
+struct ioctl_req {
+	fuse_req_t req;
+	struct srv *s;
+	fuse_ino_t ino;
+	struct uext4_node *node;
+	struct uext4_cred cred;
+	const void *in;
+	size_t in_size, out_size;
+};
+
+static void reply_out(const struct ioctl_req *r, const void *out, size_t size)
+{
+	if (r->out_size < size)
+		srv_reply(r->req, -EINVAL);
+	else
+		(void)fuse_reply_ioctl(r->req, 0, out, size);
+}
+
+static void reply_done(const struct ioctl_req *r, int ret)
+{
+	if (ret < 0)
+		srv_reply(r->req, ret);
+	else
+		(void)fuse_reply_ioctl(r->req, 0, NULL, 0);
+}
+
+static void get_flags(const struct ioctl_req *r)
+{
+	struct uext4_stat st;
+	int ret;
+
+	ret = uext4_node_stat(r->node, &st);
+	if (ret < 0)
+		srv_reply(r->req, ret);
+	else
+		reply_out(r, &st.flags, sizeof(st.flags));
+}
+
+static void set_flags(const struct ioctl_req *r)
+{
+	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS };
+	int ret;
+
+	if (r->in_size < sizeof(a.flags)) {
+		srv_reply(r->req, -EINVAL);
+		return;
+	}
+	memcpy(&a.flags, r->in, sizeof(a.flags));
+	ret = uext4_node_setattr(r->node, &a, &r->cred);
+	if (ret == 0)
+		srv_attr_changed(r->s, r->ino);
+	reply_done(r, ret);
+}
+
+/* FS_XFLAG_* beside FS_*_FL. */
+static const struct {
+	uint32_t xflag, flag;
+} xflags[] = {
+	{ FS_XFLAG_SYNC, FS_SYNC_FL },
+	{ FS_XFLAG_IMMUTABLE, FS_IMMUTABLE_FL },
+	{ FS_XFLAG_APPEND, FS_APPEND_FL },
+	{ FS_XFLAG_NODUMP, FS_NODUMP_FL },
+	{ FS_XFLAG_NOATIME, FS_NOATIME_FL },
+	{ FS_XFLAG_PROJINHERIT, FS_PROJINHERIT_FL },
+	{ FS_XFLAG_DAX, FS_DAX_FL },
+};
+#define NXFLAGS (sizeof(xflags) / sizeof(xflags[0]))
+
+static void get_xattr(const struct ioctl_req *r)
+{
+	struct fsxattr fa = { 0 };
+	struct uext4_stat st;
+	size_t i;
+	int ret;
+
+	ret = uext4_node_stat(r->node, &st);
+	if (ret < 0) {
+		srv_reply(r->req, ret);
+		return;
+	}
+	for (i = 0; i < NXFLAGS; i++) {
+		if (st.flags & xflags[i].flag)
+			fa.fsx_xflags |= xflags[i].xflag;
+	}
+	reply_out(r, &fa, sizeof(fa));
+}
+
+static void set_xattr(const struct ioctl_req *r)
+{
+	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS };
+	uint32_t known = 0;
+	struct fsxattr fa;
+	struct uext4_stat st;
+	size_t i;
+	int ret;
+
+	if (r->in_size < sizeof(fa)) {
+		srv_reply(r->req, -EINVAL);
+		return;
+	}
+	memcpy(&fa, r->in, sizeof(fa));
+	ret = uext4_node_stat(r->node, &st);
+	a.flags = st.flags;
+	for (i = 0; i < NXFLAGS; i++) {
+		known |= xflags[i].xflag;
+		a.flags &= ~xflags[i].flag;
+		if (fa.fsx_xflags & xflags[i].xflag)
+			a.flags |= xflags[i].flag;
+	}
+	if (ret == 0 && ((fa.fsx_xflags & ~known) || fa.fsx_projid != 0))
+		ret = -EOPNOTSUPP;
+	if (ret == 0)
+		ret = uext4_node_setattr(r->node, &a, &r->cred);
+	if (ret == 0)
+		srv_attr_changed(r->s, r->ino);
+	reply_done(r, ret);
+}
+
+static void get_version(const struct ioctl_req *r)
+{
+	struct uext4_stat st;
+	int ret;
+
+	ret = uext4_node_stat(r->node, &st);
+	if (ret < 0)
+		srv_reply(r->req, ret);
+	else
+		reply_out(r, &st.generation, sizeof(st.generation));
+}
+
+static void shut_down(const struct ioctl_req *r, void *arg)
+{
+	uint32_t how;
+	struct iovec here = { .iov_base = &how, .iov_len = sizeof(how) };
+	struct iovec there = { .iov_base = arg, .iov_len = sizeof(how) };
+	int ret = 0;
+
+	if (!(r->cred.flags & UEXT4_CRED_SUPER))
+		ret = -EPERM;
+	else if (process_vm_readv(fuse_req_ctx(r->req)->pid, &here, 1, &there,
+				 1, 0) != (ssize_t)sizeof(how))
+		ret = errno == EFAULT ? -EFAULT : -EPERM;
+	else if (how > UEXT4_SHUTDOWN_NOLOGFLUSH)
+		ret = -EINVAL;
+	if (ret == 0)
+		ret = uext4_shutdown(r->s->fs, (enum uext4_shutdown_mode)how);
+	reply_done(r, ret);
+}
+
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
+		struct fuse_file_info *fi, unsigned flags, const void *in,
+		size_t in_size, size_t out_size)
+{
+	struct srv *s = srv_of(req);
+	struct ioctl_req r = {
+		.req = req,
+		.s = s,
+		.ino = ino,
+		.node = srv_node(s, ino),
+		.cred = srv_cred(req),
+		.in = in,
+		.in_size = in_size,
+		.out_size = out_size,
+	};
+
+	if (cmd == (unsigned)FS_IOC_GETFLAGS)
+		get_flags(&r);
+	else if (cmd == (unsigned)FS_IOC_SETFLAGS)
+		set_flags(&r);
+	else if (cmd == (unsigned)FS_IOC_FSGETXATTR)
+		get_xattr(&r);
+	else if (cmd == (unsigned)FS_IOC_FSSETXATTR)
+		set_xattr(&r);
+	else if (cmd == (unsigned)FS_IOC_GETVERSION)
+		get_version(&r);
+	else if (cmd == (unsigned)SRV_IOC_SHUTDOWN)
+		shut_down(&r, arg);
+	else
+		srv_reply(req, -ENOTTY);
+}
