@@ -223,6 +223,22 @@ struct uext4_info {
 };
 UEXT4_API int uext4_info(struct uext4_fs *fs, struct uext4_info *ret_info);
 
+/* The label: at most 16 bytes, "" if there is none. Setting it is durable on
+ * return, and in every copy of the superblock. -EPERM for others than the
+ * superuser, -EINVAL if it is too long. */
+UEXT4_API int uext4_get_label(struct uext4_fs *fs, char ret_label[17]);
+UEXT4_API int uext4_set_label(struct uext4_fs *fs, const char *label,
+		const struct uext4_cred *cred);
+/* As FITRIM: tell the device that the free runs of at least @minlen bytes in
+ * [start, start + len) are not needed (those freed since the last sync are left
+ * out, what was told before is told again). *ret_trimmed: how many bytes.
+ * -EPERM for others than the superuser, -EOPNOTSUPP if the device cannot
+ * discard, -EINVAL: @start is behind the end, @len is less than a block, or
+ * @minlen more than a group. */
+UEXT4_API int uext4_trim(struct uext4_fs *fs, uint64_t start, uint64_t len,
+		uint64_t minlen, const struct uext4_cred *cred,
+		uint64_t *ret_trimmed);
+
 struct uext4_stats { /* counters since mount */
 	uint64_t commits, flushes;
 	uint64_t dev_reads, dev_writes; /* metadata requests */

@@ -10,46 +10,68 @@
 #include "cache/buf.h"
 #include "disk/geo.h"
 
-/* Reserve the next free run of at least @minlen in bits [*pos, end), paid for.
- * 1 if there is one, *pos is then behind it. */
-static int trim_take(struct alloc *a, struct grp *grp, uint32_t *pos,
-		uint32_t end, uint32_t minlen, struct alloc_run *ret_run)
+/* What is left to do in one group, in bits of its bitmap. */
+struct trim {
+	uint32_t pos, end;
+	uint32_t minlen;
+	uint32_t until; /* to here the run at pos goes, which is long enough */
+};
+
+/* Pay for up to @len blocks, how many. Half of what is there stays for others:
+ * they must not meet -ENOSPC because of us. */
+static uint32_t trim_pay(struct alloc *a, uint32_t len)
 {
-	uint32_t bit, len;
+	int64_t have = atomic_load(&a->avail);
+	int64_t n;
+
+	do {
+		if (have <= 0)
+			return 0;
+		n = min_of((int64_t)len, (have + 1) / 2);
+	} while (!atomic_compare_exchange_weak(&a->avail, &have, have - n));
+	return (uint32_t)n;
+}
+
+/* Reserve the next free run of at least minlen, or a part of it. 1 if there is
+ * one, pos is then behind it. */
+static int trim_take(struct alloc *a, struct grp *grp, struct trim *t,
+		struct alloc_run *ret_run)
+{
+	uint32_t bit, len, n, want = t->pos < t->until ? 1 : t->minlen;
 	int ret = grp_lock_blocks(a, grp);
 
 	if (ret < 0)
 		return ret;
-	if (buddy_find(grp->buddy, *pos, minlen, &bit) && bit < end &&
-			end - bit >= minlen) {
-		len = buddy_run_at(grp->buddy, bit, end - bit);
-		/* All or nothing: space may be paid for by others by now. */
-		if (atomic_fetch_sub(&a->avail, len) >= (int64_t)len) {
-			grp_take_locked(a, grp, bit, len);
-			*ret_run = (struct alloc_run){
-				geo_grp_first_block(a->geo, grp->no) + bit, len
-			};
-			ret = 1;
-		} else {
-			atomic_fetch_add(&a->avail, len);
-		}
-		*pos = bit + len;
+	if (buddy_find(grp->buddy, t->pos, want, &bit) && bit < t->end &&
+			t->end - bit >= want) {
+		len = buddy_run_at(grp->buddy, bit, t->end - bit);
+		n = trim_pay(a, len);
+		if (n > 0)
+			grp_take_locked(a, grp, bit, n);
+		*ret_run = (struct alloc_run){
+			geo_grp_first_block(a->geo, grp->no) + bit, n
+		};
+		t->until = bit + len;
+		t->pos = n > 0 ? bit + n : t->until;
+		ret = 1;
 	}
 	grp_unlock(grp);
 	return ret;
 }
 
-static int trim_group(struct alloc *a, struct grp *grp, uint32_t pos,
-		uint32_t end, uint32_t minlen, uint64_t *bytes)
+static int trim_group(struct alloc *a, struct grp *grp, struct trim *t,
+		uint64_t *bytes)
 {
 	uint32_t bits = a->geo->block_bits;
 
 	for (;;) {
 		struct alloc_run run = { 0 };
-		int ret = trim_take(a, grp, &pos, end, minlen, &run);
+		int ret = trim_take(a, grp, t, &run);
 
 		if (ret != 1)
 			return ret;
+		if (run.len == 0)
+			continue;
 		atomic_fetch_add(&a->reserved, run.len);
 		ret = bdev_discard(buf_cache_bdev(a->cache), run.pblk << bits,
 				(uint64_t)run.len << bits,
@@ -79,13 +101,16 @@ int alloc_trim(struct alloc *a, pblk_t first, uint64_t len, uint64_t minlen,
 		grp_t no = geo_grp_of_block(geo, first);
 		pblk_t base = geo_grp_first_block(geo, no);
 		pblk_t stop = min_u64(end, base + geo_grp_clusters(geo, no));
+		struct trim t = {
+			.pos = (uint32_t)(first - base),
+			.end = (uint32_t)(stop - base),
+			.minlen = (uint32_t)minlen,
+		};
 		struct grp *grp;
 
 		ret = grp_get(a, no, &grp);
 		if (ret == 0 && atomic_load(&grp->longest) >= minlen)
-			ret = trim_group(a, grp, (uint32_t)(first - base),
-					(uint32_t)(stop - base),
-					(uint32_t)minlen, &bytes);
+			ret = trim_group(a, grp, &t, &bytes);
 		/* A group out of use has no free space to speak of. */
 		if (ret < 0 && ret != -UEXT4_ECORRUPT && ret != -UEXT4_EBADCSUM)
 			return ret;

@@ -146,6 +146,8 @@ struct bdev_ops {
 	/* See bdev_stored(). NULL: the memory itself remembers. */
 	void (*stored)(struct bdev *dev, uint64_t pos, uint64_t len,
 			uint64_t tag);
+	/* Has the host taken every DISCARD so far? NULL: as geo.discard says. */
+	bool (*can_discard)(struct bdev *dev);
 	/* Free the device. Nothing is in flight. */
 	int (*close)(struct bdev *dev);
 };
@@ -277,6 +279,13 @@ UEXT4_MUST_CHECK int bdev_flush(struct bdev *dev, uint64_t tag);
 /* A hint: 0 as well where the device cannot discard. */
 UEXT4_MUST_CHECK int bdev_discard(
 		struct bdev *dev, uint64_t pos, uint64_t len, uint64_t tag);
+/* Does a discard free space, as far as is known by now? */
+static inline bool bdev_can_discard(struct bdev *dev)
+{
+	if (dev->geo.read_only || !dev->geo.discard)
+		return false;
+	return !dev->ops->can_discard || dev->ops->can_discard(dev);
+}
 UEXT4_MUST_CHECK int bdev_zero(struct bdev *dev, uint64_t pos, uint64_t len,
 		uint32_t flags, uint64_t tag);
 

@@ -361,10 +361,16 @@ static int file_close(struct bdev *dev)
 	return ret;
 }
 
+static bool file_can_discard(struct bdev *dev)
+{
+	return atomic_load(&to_file(dev)->can_punch);
+}
+
 static const struct bdev_ops file_ops = {
 	.name = "file",
 	.submit = file_submit,
 	.map = file_map,
+	.can_discard = file_can_discard,
 	.close = file_close,
 };
 

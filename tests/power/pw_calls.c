@@ -274,6 +274,19 @@ void pw_fdatasync(struct pw *pw, const char *path)
 	uext4_node_put(node);
 }
 
+void pw_set_label(struct pw *pw, const char *label)
+{
+	assert_int_equal(uext4_set_label(pw->fs, label, NULL), 0);
+}
+
+void pw_trim(struct pw *pw)
+{
+	uint64_t bytes;
+
+	assert_int_equal(uext4_trim(pw->fs, 0, UINT64_MAX, 0, NULL, &bytes), 0);
+	assert_true(bytes > 0);
+}
+
 void pw_sync(struct pw *pw)
 {
 	assert_int_equal(uext4_sync(pw->fs), 0);

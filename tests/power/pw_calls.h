@@ -62,6 +62,9 @@ void pw_xattr(struct pw *pw, const char *path, const char *name, size_t len,
 /* Nothing happens to files without extents. */
 void pw_falloc(struct pw *pw, const char *path, unsigned mode, uint64_t pos,
 		uint64_t len);
+void pw_set_label(struct pw *pw, const char *label);
+/* All free space, which is then some. */
+void pw_trim(struct pw *pw);
 void pw_sync(struct pw *pw);
 uint32_t pw_ino(struct pw *pw, const char *path);
 struct uext4_node *pw_node(struct pw *pw, const char *path);

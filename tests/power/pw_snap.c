@@ -186,9 +186,13 @@ static int snap_node(
 int pw_snap_tree(struct pw_snap *s)
 {
 	struct uext4_node *root;
+	char label[17];
 	int ret;
 
-	text_add(s, "%s", "");
+	ret = uext4_get_label(s->fs, label);
+	if (ret < 0)
+		return ret;
+	text_add(s, "label %s\n", label);
 	ret = uext4_node_root(s->fs, &root);
 	if (ret < 0)
 		return ret;

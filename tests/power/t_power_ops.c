@@ -79,6 +79,28 @@ static void attributes(struct pw *pw)
 	SYNCED(pw_unlink(pw, "/f"));
 }
 
+/* Labels, and trims of space that was, or is about to be, in use. */
+static void admin(struct pw *pw)
+{
+	pw_create(pw, "/f");
+	pw_write(pw, "/f", 0, 0, 30000, 10);
+	pw_restart(pw);
+	OPS(pw_set_label(pw, "one"));
+	OPS(pw_trim(pw));
+	OPS(pw_unlink(pw, "/f"));
+	OPS(pw_trim(pw)); /* not the blocks of f: its end is not durable */
+	SYNCED(pw_create(pw, "/g"));
+	OPS(pw_trim(pw));
+	OPS(pw_write(pw, "/g", 0, 0, 9000, 40));
+	OPS(pw_mkdir(pw, "/d"));
+	OPS(pw_fsync(pw, "/g"));
+	ACKED(0, pw_set_label(pw, "sixteen-letters-")); /* no data waits */
+	OPS(pw_create(pw, "/d/h"));
+	OPS(pw_trim(pw));
+	ACKED(0, pw_set_label(pw, ""));
+	OPS(pw_unlink(pw, "/d/h"));
+}
+
 static void buffered(struct pw *pw)
 {
 	uint32_t ino = pw_create(pw, "/f");
@@ -286,6 +308,7 @@ static const struct workload workloads[] = {
 	{ .name = "names", .run = names, .unmount = true },
 	{ .name = "renames", .run = renames },
 	{ .name = "attributes", .run = attributes, .unmount = true },
+	{ .name = "admin", .run = admin, .unmount = true },
 	{ .name = "buffered", .run = buffered, .unmount = true },
 	{ .name = "direct", .run = direct },
 	{ .name = "sizes", .run = sizes, .unmount = true },
