@@ -5,9 +5,12 @@
 usage: await.py mounted DIR PID    DIR is a mount point that answers
        await.py gone DIR           DIR is no mount point any more
        await.py exit PID           the process is no more (or a zombie)
+       await.py lines N FILE...    they hold N lines together; all of them in
+                                   one directory, where they may be missing
 
 Exits 1 when the process PID ends first, or after AWAIT_SECONDS (60).
 """
+import ctypes
 import os
 import select
 import sys
@@ -29,9 +32,13 @@ def process(pid):
         return None
 
 
+def deadline():
+    return time.monotonic() + float(os.environ.get("AWAIT_SECONDS", 60))
+
+
 def wait_mounts(holds, pid=None):
     """Wait until @holds() of the mount table; False: @pid ended first."""
-    end = time.monotonic() + float(os.environ.get("AWAIT_SECONDS", 60))
+    end = deadline()
     poll = select.poll()
     with open("/proc/self/mountinfo", "rb") as table:
         poll.register(table, select.POLLPRI)
@@ -57,8 +64,37 @@ def wait_exit(pid):
         return True
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    return bool(poll.poll(
-        float(os.environ.get("AWAIT_SECONDS", 60)) * 1000))
+    return bool(poll.poll((deadline() - time.monotonic()) * 1000))
+
+
+IN_MODIFY, IN_CREATE = 0x2, 0x100
+
+
+def count_lines(names):
+    n = 0
+    for name in names:
+        try:
+            with open(name, "rb") as f:
+                n += f.read().count(b"\n")
+        except FileNotFoundError:
+            pass
+    return n
+
+
+def wait_lines(n, names):
+    end = deadline()
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_CLOEXEC)
+    where = os.fsencode(os.path.dirname(names[0]) or ".")
+    if fd < 0 or libc.inotify_add_watch(fd, where, IN_MODIFY | IN_CREATE) < 0:
+        sys.exit("await.py: inotify: " + os.strerror(ctypes.get_errno()))
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    while count_lines(names) < n:
+        if not poll.poll(max(0, end - time.monotonic()) * 1000):
+            return False
+        os.read(fd, 1 << 16)
+    return True
 
 
 def wait_mounted(where, pid):
@@ -83,6 +119,8 @@ def main():
         done = wait_mounts(lambda: where not in mounts())
     elif len(args) == 2 and args[0] == "exit":
         done = wait_exit(int(args[1]))
+    elif len(args) >= 3 and args[0] == "lines":
+        done = wait_lines(int(args[1]), args[2:])
     else:
         sys.exit(__doc__)
     if not done:

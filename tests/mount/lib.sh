@@ -115,7 +115,7 @@ run_cases() {
 	said=$(mktemp)
 	mapfile -t cases < <(
 		[ $# -eq 0 ] || printf 'case_%s\n' "$@"
-		[ $# -ne 0 ] || sed -n 's/^\(case_[a-z0-9_]*\)() {$/\1/p' "$0")
+		[ $# -ne 0 ] || sed -n 's/^\(case_[a-z0-9_]*\)() {.*/\1/p' "$0")
 	echo "1..${#cases[@]}"
 	why=$(why_no_mount)
 	for c in "${cases[@]}"; do
