@@ -13,7 +13,7 @@
 # Rules  (1) The whole script lives in a mount namespace of its own (as root),
 #            so nothing it mounts can outlive its processes.
 #        (2) Only processes that a case started are killed, by their pid.
-#        (3) Nothing is waited for by sleeping: await.py waits for events.
+#        (3) Nothing is waited for by sleeping: waits.py waits for events.
 #        (4) The kernel mounts only what e2fsck has just called clean.
 #
 # UEXT4_MOUNT_WITH=kernel or fuse2fs mounts with those instead, to tell what
@@ -176,7 +176,7 @@ $said"
 # what it says in $WORK/.log.<name>.
 
 await() {
-	python3 "$LIB/await.py" "$@"
+	python3 "$LIB/waits.py" "$@"
 }
 
 pid_of() {

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Wait for an event, without asking again and again.
 
-usage: await.py mounted DIR PID    DIR is a mount point that answers
-       await.py gone DIR           DIR is no mount point any more
-       await.py exit PID           the process is no more (or a zombie)
-       await.py lines N FILE...    they hold N lines together; all of them in
+usage: waits.py mounted DIR PID    DIR is a mount point that answers
+       waits.py gone DIR           DIR is no mount point any more
+       waits.py exit PID           the process is no more (or a zombie)
+       waits.py lines N FILE...    they hold N lines together; all of them in
                                    one directory, where they may be missing
 
 Exits 1 when the process PID ends first, or after AWAIT_SECONDS (60).
@@ -87,7 +87,7 @@ def wait_lines(n, names):
     fd = libc.inotify_init1(os.O_CLOEXEC)
     where = os.fsencode(os.path.dirname(names[0]) or ".")
     if fd < 0 or libc.inotify_add_watch(fd, where, IN_MODIFY | IN_CREATE) < 0:
-        sys.exit("await.py: inotify: " + os.strerror(ctypes.get_errno()))
+        sys.exit("waits.py: inotify: " + os.strerror(ctypes.get_errno()))
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     while count_lines(names) < n:
@@ -104,7 +104,7 @@ def wait_mounted(where, pid):
     try:
         os.statvfs(where)       # waits for the server's first answer
     except OSError as e:
-        print(f"await.py: {os.fsdecode(where)}: {e.strerror}",
+        print(f"waits.py: {os.fsdecode(where)}: {e.strerror}",
               file=sys.stderr)
         return False
     return True
@@ -124,7 +124,7 @@ def main():
     else:
         sys.exit(__doc__)
     if not done:
-        sys.exit(f"await.py: {' '.join(args)}: in vain")
+        sys.exit(f"waits.py: {' '.join(args)}: in vain")
 
 
 if __name__ == "__main__":
