@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What the scripts that test the mount share. To be sourced; then come the
+# cases, functions named case_<behaviour>, and last `run_cases "$@"`:
+#
+#	bash t_x.sh UEXT4 [CASE]...
+#
+# UEXT4 is the tool to test. The output is TAP. A case runs in a subshell of
+# its own, under `set -e`, in a fresh directory $WORK, with $MNT to mount at;
+# whatever it leaves mounted or running is undone when it ends.
+#
+# Rules  (1) The whole script lives in a mount namespace of its own (as root),
+#            so nothing it mounts can outlive its processes.
+#        (2) Only processes that a case started are killed, by their pid.
+#        (3) Nothing is waited for by sleeping: waits.py waits for events.
+#        (4) The kernel mounts only what e2fsck has just called clean.
+#
+# UEXT4_MOUNT_WITH=kernel or fuse2fs mounts with those instead, to tell what
+# is wrong with a test from what is wrong with us. Cases that are about us
+# alone skip then.
+
+LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$LIB/../.." && pwd)
+UEXT4=$(readlink -f "${1:?usage: $0 UEXT4 [CASE]...}")
+WITH=${UEXT4_MOUNT_WITH:-ours}
+# For the suite "long": how much longer than usual a case may take.
+BUDGET=${MOUNT_BUDGET:-1}
+export LC_ALL=C UEXT4 LIB ROOT WITH
+
+if [ "$(id -u)" -eq 0 ] && [ -z "${MOUNT_NAMESPACE-}" ]; then
+	MOUNT_NAMESPACE=$$ exec unshare --mount --propagation private \
+		bash "$0" "$@"
+fi
+shift
+
+# ---- cases -------------------------------------------------------------------
+
+die() {
+	echo "$*" >&2
+	exit 1
+}
+
+skip() {
+	echo "$*" >"$SKIP"
+	exit 77
+}
+
+# Skip the case unless all these commands are there.
+need() {
+	local c
+
+	for c in "$@"; do
+		command -v "$c" >/dev/null || skip "$c is not installed"
+	done
+}
+
+need_root() {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+}
+
+need_ours() {
+	[ "$WITH" = ours ] || skip "is about uext4, not about $WITH"
+}
+
+# For the whole script: why nothing can be mounted here, if so.
+why_no_mount() {
+	if [ "$(id -u)" -ne 0 ]; then
+		echo "needs root"
+	elif [ "$WITH" = ours ] && ! "$UEXT4" mount --help >/dev/null 2>&1; then
+		echo "this uext4 was built without mount"
+	elif [ "$WITH" != kernel ] && ! [ -c /dev/fuse ]; then
+		echo "there is no /dev/fuse"
+	elif [ "$WITH" != kernel ] && ! : 2>/dev/null <>/dev/fuse; then
+		echo "/dev/fuse cannot be opened"
+	fi
+}
+
+undo_case() {
+	local status=$? pid dir
+
+	trap - EXIT
+	set +e
+	cd /
+	# Servers first: behind a dead one no umount can hang.
+	for pid in $(cat "$WORK"/.pid.* 2>/dev/null) $(jobs -p); do
+		kill -9 "$pid" 2>/dev/null
+	done
+	findmnt -rno TARGET | grep -F "$WORK" | tac | while read -r dir; do
+		umount "$(printf %b "$dir")" 2>/dev/null ||
+			umount -l "$(printf %b "$dir")"
+	done
+	wait 2>/dev/null
+	rm -rf --one-file-system "$WORK"
+	exit "$status"
+}
+
+# In a subshell: one case, whose exit status is the verdict.
+one_case() {
+	# In memory if it can be: what is tested here is not the disk.
+	WORK=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm)" uext4.XXXXXX)
+	chmod 755 "$WORK"
+	MNT=$WORK/mnt
+	mkdir "$MNT"
+	trap undo_case EXIT
+	trap 'exit 143' TERM INT HUP
+	set -eu
+	"$1"
+}
+
+run_cases() {
+	local cases why n=0 failed=0 status begin c said
+
+	SKIP=$(mktemp)
+	said=$(mktemp)
+	mapfile -t cases < <(
+		[ $# -eq 0 ] || printf 'case_%s\n' "$@"
+		[ $# -ne 0 ] || sed -n 's/^\(case_[a-z0-9_]*\)() {.*/\1/p' "$0")
+	echo "1..${#cases[@]}"
+	why=$(why_no_mount)
+	for c in "${cases[@]}"; do
+		n=$((n + 1))
+		if [ -n "$why" ]; then
+			echo "ok $n - ${c#case_} # SKIP $why"
+			continue
+		fi
+		begin=$EPOCHREALTIME
+		(one_case "$c") >"$said" 2>&1 </dev/null
+		status=$?
+		sed 's/^/# /' "$said"
+		case $status in
+		0) echo "ok $n - ${c#case_}" ;;
+		77) echo "ok $n - ${c#case_} # SKIP $(cat "$SKIP")" ;;
+		*)
+			echo "# exit status $status"
+			echo "not ok $n - ${c#case_}"
+			failed=1
+			;;
+		esac
+		echo "# $(((${EPOCHREALTIME/./} - ${begin/./}) / 1000)) ms"
+	done
+	rm -f "$SKIP" "$said"
+	exit "$failed"
+}
+
+# ---- images ------------------------------------------------------------------
+
+# make_image FILE SIZE [mke2fs option]...: an ext4 image, sparse.
+make_image() {
+	local file=$1 size=$2
+
+	shift 2
+	rm -f "$file"
+	truncate -s "$size" "$file"
+	mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 "$@" \
+		"$file"
+}
+
+# The judge: clean, without a journal to replay.
+fsck_clean() {
+	local said status=0
+
+	said=$(e2fsck -fn "$1" 2>&1) || status=$?
+	[ "$status" -eq 0 ] || die "e2fsck -fn $1: status $status
+$said"
+	! dumpe2fs -h "$1" 2>/dev/null | grep -q needs_recovery ||
+		die "$1: the journal was left to be replayed"
+	dumpe2fs -h "$1" 2>/dev/null | grep -q '^Filesystem state: *clean$' ||
+		die "$1: not marked clean"
+}
+
+# ---- mounting ----------------------------------------------------------------
+#
+# A server is a child of the case and stays in the foreground, so that its exit
+# status can be asked for. Its pid is in $WORK/.pid.<name of the directory>,
+# what it says in $WORK/.log.<name>.
+
+await() {
+	python3 "$LIB/waits.py" "$@"
+}
+
+pid_of() {
+	cat "$WORK/.pid.$(basename "$1")"
+}
+
+# The pid of who has IMAGE open: for servers in the background.
+holder_of() {
+	local fd
+
+	for fd in /proc/[0-9]*/fd/*; do
+		if [ "$fd" -ef "$1" ]; then
+			fd=${fd#/proc/}
+			echo "${fd%%/*}"
+			return
+		fi
+	done
+	return 1
+}
+
+# mount_ours IMAGE DIR [OPTIONS]; returns when it answers.
+mount_ours() {
+	local image=$1 dir=$2 opts=${3-} name
+
+	name=$(basename "$dir")
+	mkdir -p "$dir"
+	case $WITH in
+	kernel)
+		mount -o "loop${opts:+,$opts}" "$image" "$dir"
+		return
+		;;
+	fuse2fs)
+		fuse2fs -f "$image" "$dir" \
+			-o "fakeroot,allow_other${opts:+,$opts}" \
+			>"$WORK/.log.$name" 2>&1 &
+		;;
+	*)
+		"$UEXT4" mount -f "$image" "$dir" -o "kernel${opts:+,$opts}" \
+			>"$WORK/.log.$name" 2>&1 &
+		;;
+	esac
+	echo $! >"$WORK/.pid.$name"
+	await mounted "$dir" "$(pid_of "$dir")" || {
+		cat "$WORK/.log.$name" >&2
+		die "$image could not be mounted"
+	}
+}
+
+# The server of DIR must end by itself with STATUS (0).
+ended() {
+	local want=${2-0} status=0 name
+
+	name=$(basename "$1")
+	[ "$WITH" != kernel ] || return 0
+	# The child of another subshell cannot be waited for, only its end.
+	await exit "$(pid_of "$1")" || die "the server of $1 did not end"
+	wait "$(pid_of "$1")" || status=$?
+	rm -f "$WORK/.pid.$name"
+	[ "$status" -eq "$want" ] || {
+		cat "$WORK/.log.$name" >&2
+		die "the server of $1 ended with status $status, not $want"
+	}
+}
+
+is_mounted() {
+	mountpoint -q "$1" || findmnt -rn "$1" >/dev/null
+}
+
+umount_ours() {
+	umount "$1"
+	ended "$1"
+	! is_mounted "$1" || die "$1 is still mounted"
+}
+
+# As a power cut for the server: what it had in memory is gone.
+kill_ours() {
+	kill -9 "$(pid_of "$1")"
+	ended "$1" 137 2>/dev/null
+	umount -l "$1"
+}
+
+# The number of a FUSE mount under /sys/fs/fuse/connections: the minor number
+# of its device, which can be asked for while the server does not answer.
+connection_of() {
+	awk -v dir="$1" '$5 == dir { split($3, dev, ":"); print dev[2] }' \
+		/proc/self/mountinfo
+}
+
+# mount_kernel IMAGE DIR [OPTIONS]: only what e2fsck calls clean.
+mount_kernel() {
+	fsck_clean "$1"
+	mkdir -p "$2"
+	mount -t ext4 -o "loop${3:+,$3}" "$1" "$2"
+}
+
+# as_user UID COMMAND...: without any privilege or other group.
+as_user() {
+	local uid=$1
+
+	shift
+	setpriv --reuid="$uid" --regid="$uid" --clear-groups "$@"
+}
+
+# ---- what must hold ----------------------------------------------------------
+
+# fails STATUS PATTERN COMMAND...: one line on stderr, none on stdout.
+fails() {
+	local want=$1 says=$2 status=0
+
+	shift 2
+	"$@" >"$WORK/.out" 2>"$WORK/.err" </dev/null || status=$?
+	[ "$status" -eq "$want" ] && [ ! -s "$WORK/.out" ] &&
+		[ "$(grep -c '' "$WORK/.err")" -eq 1 ] &&
+		grep -Eq -- "$says" "$WORK/.err" || {
+		cat "$WORK/.out" "$WORK/.err" >&2
+		die "$*: status $status (not $want?), or not one line '$says'"
+	}
+}
+
+sha() {
+	sha256sum "$@" | cut -d ' ' -f 1
+}
+
+# Both trees are the same in all that a copy must keep.
+same_trees() {
+	python3 "$ROOT/tools/compare-trees.py" "$1" "$2"
+}
