@@ -27,6 +27,8 @@ static void sync_batch_want(
 	b->any = true;
 	if (!journal_has_log(j))
 		return;
+	/* The data of a directory are its names, whose blocks are metadata. */
+	datasync = datasync && !inode_is_dir(inode);
 	mutex_lock(&inode->attr_lock);
 	valid = datasync ? inode->datasync_tid_valid : inode->tid_valid;
 	tid = datasync ? inode->datasync_tid : inode->tid;

@@ -152,8 +152,11 @@ make_image() {
 	shift 2
 	rm -f "$file"
 	truncate -s "$size" "$file"
-	mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 "$@" \
-		"$file"
+	case " $*" in
+	*" -t "*) ;;
+	*) set -- -t ext4 "$@" ;;
+	esac
+	mke2fs -q -E lazy_itable_init=0,lazy_journal_init=0 "$@" "$file"
 }
 
 # The judge: clean, without a journal to replay.

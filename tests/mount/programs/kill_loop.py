@@ -12,6 +12,7 @@ and by the kernel; e2fsck must find nothing, and the promises must be kept
 byte for byte. Ends after ROUNDS kills, or SECONDS if that is less.
 """
 import ctypes
+import errno
 import os
 import pickle
 import random
@@ -21,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 import promises
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -85,19 +87,30 @@ class Writer:
                 os.write(fd, pickle.dumps("done"))
                 state = promises.after(state, op)
         except OSError as e:
-            # The server is gone. Anything else is a finding.
-            status = 0 if e.errno in GONE else 1
-            if status != 0:
-                print(f"writer {self.n}: {op!r}: {e!r}", file=sys.stderr)
+            status = e.errno
+            if status == errno.EIO and self.is_dead():
+                status = errno.ENOTCONN     # direct I/O was cut
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
 
-    def end(self):
+    def is_dead(self):
+        try:
+            os.stat(self.top)
+        except OSError as e:
+            return e.errno in GONE
+        return False
+
+    def is_at_work(self):
+        pid, _ = os.waitpid(self.pid, os.WNOHANG)
+        return pid == 0
+
+    def end(self, kind):
         """Wait for the process and take over what it noted."""
         _, status = os.waitpid(self.pid, 0)
-        if status != 0:
-            fail(f"writer {self.n} met something else than a dead server")
+        status = os.waitstatus_to_exitcode(status)
         self.op = None
         with open(self.notes, "rb") as f:
             while True:
@@ -111,6 +124,10 @@ class Writer:
                     self.kept += 1
                 else:
                     self.op = note
+        if status not in GONE and (status, kind) != (errno.ENOENT,
+                                                     "unmounting"):
+            fail(f"writer {self.n}, killed while {kind}, met status {status} "
+                 f"({os.strerror(abs(status))}) in {self.op!r}")
 
     def judge(self, top, settle):
         """Is what was promised below @top? With @settle, what is there is
@@ -125,9 +142,11 @@ class Writer:
         return None
 
 
-# ENOTCONN, ECONNABORTED: the connection was cut. ENOENT, ENODEV, EIO, EINTR:
-# seen when a request was under way at that moment.
-GONE = {107, 103, 19, 5, 4}
+# What a writer is told when the server is gone: ENOTCONN of later calls,
+# ECONNABORTED of the call that was under way. When the server was unmounting,
+# the mount may have gone first: its names are not there (ENOENT). A page that
+# nobody can read any more is a SIGBUS.
+GONE = {errno.ENOTCONN, errno.ECONNABORTED, -signal.SIGBUS}
 
 
 class Loop:
@@ -176,7 +195,7 @@ class Loop:
         try:
             umount(self.where, MNT_DETACH)
         except OSError as e:
-            if e.errno != 22:   # EINVAL: nothing was
+            if e.errno != errno.EINVAL:     # nothing was mounted
                 raise
 
     def judge(self, top, settle):
@@ -219,9 +238,12 @@ class Loop:
         if kind == "unmounting":
             self.server.send_signal(signal.SIGTERM)
             time.sleep(self.r.random() * 0.01)
+        for w in self.writers:
+            if kind == "working" and not w.is_at_work():
+                self.fail(f"writer {w.n} ended with the server alive")
         self.kill()
         for w in self.writers:
-            w.end()
+            w.end(kind)
         self.detach()
         return kind
 

@@ -146,8 +146,9 @@ def do(top, op):
         os.symlink(op[2], path)
     elif kind == "move":
         os.rename(path, os.path.join(top, op[2]))
+    # Names last with either of them; sqlite3 takes the one, git the other.
     fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(fd)
+    (os.fdatasync if len(op) % 2 else os.fsync)(fd)
     os.close(fd)
 
 
