@@ -249,7 +249,7 @@ is_mounted() {
 }
 
 umount_ours() {
-	umount "$1"
+	await umount "$1"
 	ended "$1"
 	! is_mounted "$1" || die "$1 is still mounted"
 }

@@ -4,6 +4,7 @@
 
 usage: waits.py mounted DIR PID    DIR is a mount point that answers
        waits.py gone DIR           DIR is no mount point any more
+       waits.py umount DIR         as umount(8), which see umount() below
        waits.py exit PID           the process is no more (or a zombie)
        waits.py lines N FILE...    they hold N lines together; all of them in
                                    one directory, where they may be missing
@@ -104,9 +105,6 @@ def wait_mounted(where, pid):
         return False
     try:
         os.statvfs(where)       # waits for the server's first answer
-        while is_busy(where):   # until it has its own, and is ready
-            time.sleep(0.0005)
-        os.statvfs(where)       # and is_busy() has left no mark
     except OSError as e:
         print(f"waits.py: {os.fsdecode(where)}: {e.strerror}",
               file=sys.stderr)
@@ -114,16 +112,16 @@ def wait_mounted(where, pid):
     return True
 
 
-MNT_EXPIRE = 4
-
-
-def is_busy(where):
-    """Would umount say so? Asked by the first of two steps that expire a
-    mount; only root may."""
+def umount(where, flags=0):
+    """As the system call; but a server that has just answered for the first
+    time may be looking at its own mount for a moment still."""
     libc = ctypes.CDLL(None, use_errno=True)
-    return os.geteuid() == 0 and \
-        libc.umount2(where, MNT_EXPIRE) < 0 and \
-        ctypes.get_errno() == errno.EBUSY
+    end = time.monotonic() + 2
+    while libc.umount2(os.fsencode(where), flags) < 0:
+        e = ctypes.get_errno()
+        if e != errno.EBUSY or time.monotonic() > end:
+            raise OSError(e, os.strerror(e), os.fsdecode(where))
+        time.sleep(0.001)
 
 
 def main():
@@ -133,6 +131,9 @@ def main():
     elif len(args) == 2 and args[0] == "gone":
         where = os.fsencode(os.path.realpath(args[1]))
         done = wait_mounts(lambda: where not in mounts())
+    elif len(args) == 2 and args[0] == "umount":
+        umount(args[1])
+        done = True
     elif len(args) == 2 and args[0] == "exit":
         done = wait_exit(int(args[1]))
     elif len(args) >= 3 and args[0] == "lines":

@@ -11,7 +11,6 @@ is recovered, by `uext4 recover`, by the next mount, or on copies by e2fsck
 and by the kernel; e2fsck must find nothing, and the promises must be kept
 byte for byte. Ends after ROUNDS kills, or SECONDS if that is less.
 """
-import ctypes
 import errno
 import os
 import pickle
@@ -31,17 +30,10 @@ import waits  # noqa: E402
 WRITERS = 3
 COPY_EVERY = 10                 # rounds between judgements by the kernel
 MNT_DETACH = 2
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 def fail(what):
     sys.exit(f"kill_loop.py: {what}")
-
-
-def umount(where, flags=0):
-    if libc.umount2(os.fsencode(where), flags) < 0:
-        e = ctypes.get_errno()
-        raise OSError(e, os.strerror(e), where)
 
 
 def run(*args):
@@ -89,7 +81,7 @@ class Writer:
         except OSError as e:
             status = e.errno
             if status == errno.EIO and self.is_dead():
-                status = errno.ENOTCONN     # direct I/O was cut
+                status = errno.ENOTCONN
         except BaseException:
             traceback.print_exc()
         finally:
@@ -98,7 +90,7 @@ class Writer:
 
     def is_dead(self):
         try:
-            os.stat(self.top)
+            os.statvfs(self.top)            # nobody caches that
         except OSError as e:
             return e.errno in GONE
         return False
@@ -181,7 +173,7 @@ class Loop:
         fail(f"seed {self.seed}, round {sum(self.kinds.values())}: {what}")
 
     def unmount(self):
-        umount(self.where)
+        waits.umount(self.where)
         status = self.server.wait()
         if status != 0:
             self.fail(f"the server ended with status {status}")
@@ -193,7 +185,7 @@ class Loop:
     def detach(self):
         """Whatever is mounted there is no more."""
         try:
-            umount(self.where, MNT_DETACH)
+            waits.umount(self.where, MNT_DETACH)
         except OSError as e:
             if e.errno != errno.EINVAL:     # nothing was mounted
                 raise
@@ -223,7 +215,7 @@ class Loop:
         try:
             self.judge(top, False)
         finally:
-            umount(top)
+            waits.umount(top)
         judge_clean(copy)
         os.unlink(copy)
         self.judged += 1
