@@ -230,6 +230,7 @@ static int wait_for_end(struct pool *p)
 		{ .fd = p->ended, .events = POLLIN },
 		{ .fd = p->signals, .events = POLLIN },
 	};
+	struct statvfs st;
 
 	while (poll(pfd, 2, -1) < 0) {
 		if (errno != EINTR)
@@ -237,6 +238,8 @@ static int wait_for_end(struct pool *p)
 	}
 	if (pfd[0].revents == 0)
 		flush_kernel(p);
+	else if (statvfs(p->opts->dir, &st) < 0 && errno == ENOTCONN)
+		atomic_store(&p->failed, -ENOTCONN); /* cut, not unmounted */
 	return 0;
 }
 
@@ -247,7 +250,7 @@ static int serve_mounted(struct pool *p, char *why)
 	int err;
 
 	ret = start_workers(p);
-	if (ret == 0 && statvfs(p->opts->dir, &st) < 0) {
+	if (ret == 0 && p->opts->probe && statvfs(p->opts->dir, &st) < 0) {
 		ret = -errno;
 		(void)snprintf(why, SERVE_WHY, "the mount does not answer: %s",
 				strerror(errno));

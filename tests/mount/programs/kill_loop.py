@@ -78,10 +78,13 @@ class Writer:
         try:
             r = random.Random(seed)
             state = self.state
+            # Names from here on lead into the mount, also when it is taken
+            # away from its place (SIGTERM): not into what was below it.
+            os.chdir(self.top)
             while True:
                 op = promises.choose(r, state)
                 os.write(fd, pickle.dumps(op))
-                promises.do(self.top, op)
+                promises.do(".", op)
                 os.write(fd, pickle.dumps("done"))
                 state = promises.after(state, op)
         except OSError as e:
@@ -89,6 +92,8 @@ class Writer:
             status = 0 if e.errno in GONE else 1
             if status != 0:
                 print(f"writer {self.n}: {op!r}: {e!r}", file=sys.stderr)
+        except BaseException as e:
+            print(f"writer {self.n}: {op!r}: {e!r}", file=sys.stderr)
         finally:
             sys.stderr.flush()
             os._exit(status)
@@ -96,7 +101,9 @@ class Writer:
     def end(self):
         """Wait for the process and take over what it noted."""
         _, status = os.waitpid(self.pid, 0)
-        if status != 0:
+        # SIGBUS is what a store into a map gets when the server is gone.
+        if status != 0 and not (os.WIFSIGNALED(status) and
+                                os.WTERMSIG(status) == signal.SIGBUS):
             fail(f"writer {self.n} met something else than a dead server")
         self.op = None
         with open(self.notes, "rb") as f:
@@ -125,7 +132,7 @@ class Writer:
         return None
 
 
-# ENOTCONN, ECONNABORTED: the connection was cut. ENOENT, ENODEV, EIO, EINTR:
+# ENOTCONN, ECONNABORTED: the connection was cut. ENODEV, EIO, EINTR:
 # seen when a request was under way at that moment.
 GONE = {107, 103, 19, 5, 4}
 
