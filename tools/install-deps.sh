@@ -10,6 +10,8 @@ build=(gcc libc6-dev make meson ninja-build pkg-config
 	libisal-dev libbsd-dev libfuse3-dev fuse3 liburing-dev libjansson-dev libcmocka-dev
 	systemtap-sdt-dev scdoc e2fsprogs attr acl util-linux mount fdisk python3 procps)
 bench=(gnuplot-nox)
+# What the tests run on a mount.
+programs=(git rsync sqlite3 fio dbench fsmark)
 lint=(g++ clang clang-format clang-tidy cppcheck)
 
 die() {
@@ -65,7 +67,7 @@ command -v dpkg-query >/dev/null ||
 	die "this is no Debian; please install: ${build[*]}"
 case "${1-}" in
 "")
-	need "${build[@]}"
+	need "${build[@]}" "${programs[@]}"
 	;;
 --lint)
 	need "${build[@]}" "${lint[@]}"

@@ -129,6 +129,7 @@ static int run_server(struct mount_run *run, struct serve_opts *o)
 
 	o->ready = on_ready;
 	o->ready_ctx = run;
+	o->probe = !run->foreground;
 	o->mnt.log = mount_log;
 	o->mnt.log_ctx = run;
 	ret = serve(o, why);
@@ -196,12 +197,16 @@ static int place_partition(struct cli *c, struct serve_opts *o)
 static int mount_it(struct mount_run *run, char **args, struct serve_opts *o)
 {
 	char *image = realpath(args[0], NULL);
-	char *dir = realpath(args[1], NULL);
 	struct cli *c = run->c;
+	char *dir = NULL;
 	int ret = 0;
 
 	if (!image)
 		ret = cli_err(c, args[0], NULL, -errno);
+	else
+		dir = realpath(args[1], NULL);
+	if (ret != 0)
+		; /* said */
 	else if (!dir && errno != ENOTCONN)
 		ret = cli_err(c, NULL, args[1], -errno);
 	else

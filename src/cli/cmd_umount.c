@@ -90,6 +90,18 @@ static int wait_for_server(struct cli *c, const char *image)
 	return 0;
 }
 
+/* What umount(8) hands to its helpers means nothing here. */
+static int umount_options(struct cli *c, int argc, char **argv)
+{
+	int opt;
+
+	while ((opt = cli_getopt(c, argc, argv, ":nvrt:N:")) != -1) {
+		if (opt == '?')
+			return -EINVAL;
+	}
+	return 0;
+}
+
 int cmd_umount(struct cli *c, int argc, char **argv)
 {
 	bool rdonly = false;
@@ -97,7 +109,7 @@ int cmd_umount(struct cli *c, int argc, char **argv)
 	char *dir;
 	int ret;
 
-	if (cli_getopt(c, argc, argv, ":") != -1 || argc - optind != 1)
+	if (umount_options(c, argc, argv) < 0 || argc - optind != 1)
 		return cli_usage(c);
 	dir = realpath(argv[optind], NULL);
 	if (!dir && errno == ENOTCONN) /* a dead mount has its name still */

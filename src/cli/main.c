@@ -62,8 +62,7 @@ static int print_help(FILE *to)
 
 	fputs("usage: uext4 COMMAND [OPTION...] ...\n"
 	      "\n"
-	      "Read and write ext2, ext3 and ext4 images without mounting "
-	      "them.\n"
+	      "Read, write and mount ext2, ext3 and ext4 images.\n"
 	      "A path inside an image is written IMAGE:/path.\n"
 	      "\n",
 			to);
@@ -208,12 +207,43 @@ int cli_take_options(struct cli *c, int *argc, char **argv)
 	return 0;
 }
 
+/* ---- called by mount(8) and umount(8) ---- */
+
+#define HELPER_USAGE  1 /* as mount(8) has them */
+#define HELPER_FAILED 32
+
+/* Which command the program's own name stands for; NULL: none. */
+static const char *helper_command(const char *arg0)
+{
+	const char *slash = strrchr(arg0, '/');
+	const char *name = slash ? slash + 1 : arg0;
+
+	if (strcmp(name, "mount.fuse.uext4") == 0)
+		return "mount";
+	return strcmp(name, "umount.fuse.uext4") == 0 ? "umount" : NULL;
+}
+
+static int run_helper(const char *name, int argc, char **argv)
+{
+	const struct cli_command *cmd = find_command(name);
+	struct cli c = { .cmd = cmd->name };
+	int ret = cmd->run(&c, argc, argv);
+
+	if (ret == CLI_USAGE)
+		return HELPER_USAGE;
+	return ret == CLI_OK && c.status == CLI_OK ? CLI_OK : HELPER_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli c = { 0 };
 	const struct cli_command *cmd;
+	const char *helper;
 	int ret;
 
+	helper = helper_command(argv[0]);
+	if (helper != NULL)
+		return run_helper(helper, argc, argv);
 	if (argc < 2)
 		return print_help(stderr);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 ||

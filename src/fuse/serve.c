@@ -21,11 +21,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fuse/srv.h"
+#include "fuse/wire.h"
 
 #define WAKE_SIGNAL SIGUSR1
 #define WAKE_MS     10
@@ -186,7 +189,10 @@ static int session_open(struct pool *p, char *why)
 		return -EINVAL;
 	}
 	ret = mount_quietly(p, why);
+	if (ret == 0)
+		ret = wire_attach(p->srv.se);
 	if (ret < 0) {
+		fuse_session_unmount(p->srv.se);
 		fuse_session_destroy(p->srv.se);
 		p->srv.se = NULL;
 	}
@@ -202,6 +208,26 @@ static void flush_kernel(const struct pool *p)
 		return;
 	(void)syncfs(fd);
 	(void)close(fd);
+}
+
+/* libfuse takes a cut connection for an unmounted one. */
+static void detach_dead(const struct pool *p)
+{
+	const char *dir = p->opts->dir;
+	pid_t pid;
+
+	if (geteuid() == 0) {
+		(void)umount2(dir, MNT_DETACH);
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--",
+				dir, (char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
 }
 
 /* ---- serving ---- */
@@ -230,6 +256,7 @@ static int wait_for_end(struct pool *p)
 		{ .fd = p->ended, .events = POLLIN },
 		{ .fd = p->signals, .events = POLLIN },
 	};
+	struct statvfs st;
 
 	while (poll(pfd, 2, -1) < 0) {
 		if (errno != EINTR)
@@ -237,6 +264,8 @@ static int wait_for_end(struct pool *p)
 	}
 	if (pfd[0].revents == 0)
 		flush_kernel(p);
+	else if (statvfs(p->opts->dir, &st) < 0 && errno == ENOTCONN)
+		atomic_store(&p->failed, -ENOTCONN); /* cut, not unmounted */
 	return 0;
 }
 
@@ -247,7 +276,7 @@ static int serve_mounted(struct pool *p, char *why)
 	int err;
 
 	ret = start_workers(p);
-	if (ret == 0 && statvfs(p->opts->dir, &st) < 0) {
+	if (ret == 0 && p->opts->probe && statvfs(p->opts->dir, &st) < 0) {
 		ret = -errno;
 		(void)snprintf(why, SERVE_WHY, "the mount does not answer: %s",
 				strerror(errno));
@@ -260,6 +289,7 @@ static int serve_mounted(struct pool *p, char *why)
 	fuse_session_unmount(p->srv.se);
 	err = atomic_load(&p->failed);
 	if (ret == 0 && err != 0) {
+		detach_dead(p);
 		(void)snprintf(why, SERVE_WHY,
 				"the connection to the kernel was lost: %s; "
 				"what was written until then is kept",

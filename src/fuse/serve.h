@@ -27,6 +27,9 @@ struct serve_opts {
 	unsigned threads;
 	unsigned max_background;
 	struct idmap uids, gids;
+	/* Ask the mount once before ready() says that it answers. Nobody can
+	 * unmount it while it is asked, so only where somebody waits. */
+	bool probe;
 	/* The mount answers; called once, by the thread that called serve(). */
 	void (*ready)(void *ctx);
 	void *ready_ctx;

@@ -16,6 +16,7 @@
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fuse/srv.h"
@@ -180,6 +181,15 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 		(void)fuse_reply_buf(req, me->data, (size_t)n);
 }
 
+/* Does a write by others than the superuser change its mode? */
+static bool has_privileges(struct srv_handle *h)
+{
+	struct uext4_stat st;
+
+	return uext4_node_stat(uext4_file_node(h->file), &st) == 0 &&
+			(st.mode & (S_ISUID | S_ISGID));
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 		off_t pos, struct fuse_file_info *fi)
 {
@@ -187,15 +197,20 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	struct iovec iov = { .iov_len = size };
 	struct uext4_file *file = h->file;
 	unsigned flags = UEXT4_RW_NOAPPEND;
+	bool strips = false;
 	ssize_t n = 0;
 
 	memcpy(&iov.iov_base, &buf, sizeof(buf)); /* is only read from */
-	if (fi->writepage)
+	if (fi->writepage) {
 		n = handle_cached(h, &file);
-	else if (!(srv_cred(req).flags & UEXT4_CRED_SUPER))
+	} else if (!(srv_cred(req).flags & UEXT4_CRED_SUPER)) {
 		flags |= UEXT4_RW_KILLPRIV;
+		strips = has_privileges(h);
+	}
 	if (n == 0)
 		n = uext4_pwritev2(file, &iov, 1, (uint64_t)pos, flags);
+	if (n > 0 && strips)
+		srv_attr_changed(srv_of(req), ino);
 	if (n < 0)
 		srv_reply(req, (int)n);
 	else

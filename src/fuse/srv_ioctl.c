@@ -166,6 +166,51 @@ static void shut_down(const struct ioctl_req *r, void *arg)
 	reply_done(r, ret);
 }
 
+static void trim(const struct ioctl_req *r)
+{
+	struct fstrim_range range;
+	uint64_t done = 0;
+	int ret;
+
+	if (r->in_size < sizeof(range)) {
+		srv_reply(r->req, -EINVAL);
+		return;
+	}
+	memcpy(&range, r->in, sizeof(range));
+	ret = uext4_trim(r->s->fs, range.start, range.len, range.minlen,
+			&r->cred, &done);
+	if (ret < 0) {
+		srv_reply(r->req, ret);
+		return;
+	}
+	range.len = done;
+	reply_out(r, &range, sizeof(range));
+}
+
+static void get_label(const struct ioctl_req *r)
+{
+	char label[FSLABEL_MAX] = { 0 };
+	int ret;
+
+	ret = uext4_get_label(r->s->fs, label);
+	if (ret < 0)
+		srv_reply(r->req, ret);
+	else
+		reply_out(r, label, sizeof(label));
+}
+
+static void set_label(const struct ioctl_req *r)
+{
+	char label[FSLABEL_MAX + 1] = { 0 };
+
+	if (r->in_size < FSLABEL_MAX) {
+		srv_reply(r->req, -EINVAL);
+		return;
+	}
+	memcpy(label, r->in, FSLABEL_MAX);
+	reply_done(r, uext4_set_label(r->s->fs, label, &r->cred));
+}
+
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		struct fuse_file_info *fi, unsigned flags, const void *in,
 		size_t in_size, size_t out_size)
@@ -192,6 +237,12 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		set_xattr(&r);
 	else if (cmd == (unsigned)FS_IOC_GETVERSION)
 		get_version(&r);
+	else if (cmd == (unsigned)FITRIM)
+		trim(&r);
+	else if (cmd == (unsigned)FS_IOC_GETFSLABEL)
+		get_label(&r);
+	else if (cmd == (unsigned)FS_IOC_SETFSLABEL)
+		set_label(&r);
 	else if (cmd == (unsigned)SRV_IOC_SHUTDOWN)
 		shut_down(&r, arg);
 	else

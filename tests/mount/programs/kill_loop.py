@@ -72,10 +72,13 @@ class Writer:
         try:
             r = random.Random(seed)
             state = self.state
+            # Names from here on lead into the mount, also when it is taken
+            # away from its place (SIGTERM): not into what was below it.
+            os.chdir(self.top)
             while True:
                 op = promises.choose(r, state)
                 os.write(fd, pickle.dumps(op))
-                promises.do(self.top, op)
+                promises.do(".", op)
                 os.write(fd, pickle.dumps("done"))
                 state = promises.after(state, op)
         except OSError as e:
@@ -90,7 +93,7 @@ class Writer:
 
     def is_dead(self):
         try:
-            os.statvfs(self.top)            # nobody caches that
+            os.statvfs(".")                 # nobody caches that
         except OSError as e:
             return e.errno in GONE
         return False
@@ -116,8 +119,7 @@ class Writer:
                     self.kept += 1
                 else:
                     self.op = note
-        if status not in GONE and (status, kind) != (errno.ENOENT,
-                                                     "unmounting"):
+        if status not in GONE:
             fail(f"writer {self.n}, killed while {kind}, met status {status} "
                  f"({os.strerror(abs(status))}) in {self.op!r}")
 
@@ -135,9 +137,8 @@ class Writer:
 
 
 # What a writer is told when the server is gone: ENOTCONN of later calls,
-# ECONNABORTED of the call that was under way. When the server was unmounting,
-# the mount may have gone first: its names are not there (ENOENT). A page that
-# nobody can read any more is a SIGBUS.
+# ECONNABORTED of the call that was under way. A page that nobody can read any
+# more is a SIGBUS.
 GONE = {errno.ENOTCONN, errno.ECONNABORTED, -signal.SIGBUS}
 
 

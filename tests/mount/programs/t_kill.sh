@@ -22,7 +22,7 @@ case_a_usual_image() { killed 1 32M; }
 # The log is full again and again, and checkpoints are under way.
 case_small_blocks_and_a_small_log() { killed 2 16M -b 1024 -J size=1; }
 case_no_extents_no_checksums() {
-	killed 3 32M -t ext3 -O ^metadata_csum,^64bit
+	killed 3 32M -O ^extent,^metadata_csum,^64bit
 }
 
 run_cases "$@"

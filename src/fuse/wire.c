@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Between libfuse and /dev/fuse. See wire.h; the structures are those of
+ * <linux/fuse.h>.
+ */
+#include "fuse/wire.h"
+
+#include <linux/fuse.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+
+/* The kernel's first request, until it is answered. Of the process: it has one
+ * session, and one thread is at this. */
+static _Thread_local struct {
+	uint64_t unique; /* 0: none */
+	uint32_t offered;
+} first;
+
+static ssize_t wire_read(int fd, void *buf, size_t len, void *userdata)
+{
+	ssize_t n = read(fd, buf, len);
+	struct fuse_in_header head;
+	struct fuse_init_in init;
+
+	if (n < (ssize_t)(sizeof(head) + offsetof(struct fuse_init_in, flags2)))
+		return n;
+	memcpy(&head, buf, sizeof(head));
+	if (head.opcode == FUSE_INIT) {
+		memset(&init, 0, sizeof(init));
+		memcpy(&init, (char *)buf + sizeof(head),
+				offsetof(struct fuse_init_in, flags2));
+		first.unique = head.unique;
+		first.offered = init.flags;
+	}
+	return n;
+}
+
+static ssize_t wire_writev(int fd, struct iovec *iov, int n, void *userdata)
+{
+	struct fuse_out_header head;
+	struct fuse_init_out init;
+
+	if (first.unique != 0 && n == 2 && iov[0].iov_len == sizeof(head)) {
+		memcpy(&head, iov[0].iov_base, sizeof(head));
+		if (head.unique == first.unique && head.error == 0 &&
+				iov[1].iov_len >= sizeof(init)) {
+			memcpy(&init, iov[1].iov_base, sizeof(init));
+			init.flags |= first.offered & FUSE_HANDLE_KILLPRIV_V2;
+			memcpy(iov[1].iov_base, &init, sizeof(init));
+			first.unique = 0;
+		}
+	}
+	return writev(fd, iov, n);
+}
+
+int wire_attach(struct fuse_session *se)
+{
+	static const struct fuse_custom_io io = {
+		.read = wire_read,
+		.writev = wire_writev,
+	};
+
+	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}
