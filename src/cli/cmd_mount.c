@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/loops.h"
 #include "cli/mount_opts.h"
 #include "fuse/serve.h"
 
@@ -119,6 +120,19 @@ static int check_dir(struct cli *c, const char *dir)
 	return ret;
 }
 
+/* 0, or the exit status with the line printed. */
+static int check_image(struct cli *c, const char *image)
+{
+	char name[LOOP_NAME];
+
+	if (!loops_in_use(image, name))
+		return 0;
+	return cli_errf(c,
+			"%s: in use: the kernel has it mounted through %s; "
+			"unmount it there first",
+			image, name);
+}
+
 /* ---- the server ---- */
 
 static int run_server(struct mount_run *run, struct serve_opts *o)
@@ -213,6 +227,8 @@ static int mount_it(struct mount_run *run, char **args, struct serve_opts *o)
 		ret = check_dir(c, dir ? dir : args[1]);
 	o->image = image;
 	o->dir = dir;
+	if (ret == 0)
+		ret = check_image(c, image);
 	if (ret == 0)
 		ret = place_partition(c, o);
 	if (ret == 0)

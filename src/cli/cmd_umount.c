@@ -64,7 +64,7 @@ static int wait_for_server(struct cli *c, const char *image)
 {
 	struct uext4_mount_opts opts = {
 		.size = sizeof(opts),
-		.flags = UEXT4_MNT_RDONLY | UEXT4_MNT_NOLOAD,
+		.flags = UEXT4_MNT_RDONLY, /* replays in memory, if need be */
 		.offset = c->offset,
 	};
 	int fd = open(image, O_RDONLY | O_CLOEXEC);

@@ -34,6 +34,15 @@ if [ "$(id -u)" -eq 0 ] && [ -z "${MOUNT_NAMESPACE-}" ]; then
 fi
 shift
 
+# The namespace began as a copy: mounts of tests that run beside this one must
+# not be held by it.
+if [ -n "${MOUNT_NAMESPACE-}" ]; then
+	findmnt -rno TARGET,SOURCE,FSTYPE | awk '$2 ~ "^/dev/loop" ||
+		$3 ~ "^fuse" { print $1 }' | tac | while read -r dir; do
+		umount -l "$(printf %b "$dir")"
+	done
+fi
+
 # ---- cases -------------------------------------------------------------------
 
 die() {
@@ -86,7 +95,9 @@ undo_case() {
 	for pid in $(cat "$WORK"/.pid.* 2>/dev/null) $(jobs -p); do
 		kill -9 "$pid" 2>/dev/null
 	done
-	findmnt -rno TARGET | grep -F "$WORK" | tac | while read -r dir; do
+	# What is mounted below $WORK, and what of it is bound elsewhere.
+	awk -v w="${WORK##*/}" 'index($4, w) || index($5, w) { print $5 }' \
+		/proc/self/mountinfo | tac | while read -r dir; do
 		umount "$(printf %b "$dir")" 2>/dev/null ||
 			umount -l "$(printf %b "$dir")"
 	done
