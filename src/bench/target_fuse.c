@@ -254,7 +254,7 @@ static int fuse2fs_open(const struct target_setup *s, struct target **ret_t)
 	if (ret < 0)
 		return ret;
 	fuse2fs_version((char[]){ "fuse2fs" }, version, sizeof(version));
-	snprintf(args.opts, sizeof(args.opts), "fakeroot,rw");
+	snprintf(args.opts, sizeof(args.opts), "fakeroot,rw,hard_remove");
 	snprintf(args.what, sizeof(args.what), "%s -f -o %s", version,
 			args.opts);
 	return fuse_open(s, &args, false, ret_t);
