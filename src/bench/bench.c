@@ -130,6 +130,7 @@ void bench_opts_init(struct bench_opts *opts)
 		.depth = 32,
 		.seed = 1,
 		.jobs = UINT32_MAX,
+		.dir_io = BENCH_DIR_AIO,
 	};
 	for (i = 0; bench_kinds[i]; i++) {
 		if (!bench_kinds[i]->is_extra)
