@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: MIT
 #
 # Install from Debian's packages what is missing to build and test uext4;
-# with --lint also what .ci/run needs, with --bench what `make bench` draws
-# with. Does nothing when nothing is missing.
+# with --lint also what .ci/run needs, with --bench what `make bench` draws with
+# and measures against. Does nothing when nothing is missing.
 set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config
 	libisal-dev libbsd-dev libfuse3-dev fuse3 liburing-dev libjansson-dev libcmocka-dev
 	systemtap-sdt-dev scdoc e2fsprogs attr acl util-linux mount fdisk python3 procps)
-bench=(gnuplot-nox)
 # What the tests run on a mount.
 programs=(git rsync sqlite3 fio dbench fsmark)
+bench=(gnuplot-nox fuse2fs)
 lint=(g++ clang clang-format clang-tidy cppcheck)
 
 die() {

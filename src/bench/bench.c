@@ -18,6 +18,7 @@
 #include "bench/fault.h"
 #include "bench/image.h"
 #include "bench/job.h"
+#include "bench/mounts.h"
 #include "bench/scratch.h"
 #include "bench/target.h"
 
@@ -129,6 +130,7 @@ void bench_opts_init(struct bench_opts *opts)
 		.depth = 32,
 		.seed = 1,
 		.jobs = UINT32_MAX,
+		.dir_io = BENCH_DIR_AIO,
 	};
 	for (i = 0; bench_kinds[i]; i++) {
 		if (!bench_kinds[i]->is_extra)
@@ -191,6 +193,8 @@ static void lane_add(struct run *r, const struct target_kind *kind,
 		.name = info->name,
 		.depth = o->depth < 8 ? 8 : o->depth,
 		.image = lane->image,
+		.dir_io = o->dir_io,
+		.stop = &bench_signal,
 		.dio_alloc = o->dio_alloc,
 		.dio_extend = o->dio_extend,
 		.dio_size = o->dio_size,
@@ -207,6 +211,18 @@ static void lane_skip(struct lane *lane, const char *why)
 {
 	lane->info->skipped = true;
 	snprintf(lane->info->why, sizeof(lane->info->why), "%.299s", why);
+}
+
+/* Skipped lanes get no image. */
+static bool lane_is_here(struct run *r, struct lane *lane)
+{
+	if (lane->kind->needs_root && geteuid() != 0) {
+		lane_skip(lane, "mounting needs root");
+	} else if (lane->kind->is_here && lane->kind->is_here(&r->fault) != 0) {
+		lane_skip(lane, r->fault.text);
+		r->fault.text[0] = '\0';
+	}
+	return !lane->info->skipped;
 }
 
 static void lanes_choose(struct run *r, uint64_t file_bytes)
@@ -233,9 +249,9 @@ static void lanes_choose(struct run *r, uint64_t file_bytes)
 	}
 	r->report->ntargets = r->nlanes;
 	for (i = 0; i < r->nlanes; i++) {
-		if (r->lanes[i].kind->needs_root && geteuid() != 0)
-			lane_skip(&r->lanes[i], "mounting needs root");
-		else if (r->lanes[i].kind->is_fs)
+		if (!lane_is_here(r, &r->lanes[i]))
+			continue;
+		if (r->lanes[i].kind->is_fs)
 			r->lanes[i].bytes = r->opts->size & ~(MIB - 1);
 		else
 			r->lanes[i].bytes = file_bytes;
@@ -299,6 +315,17 @@ static int lanes_lay_out(struct run *r)
 			images, n, r->opts->seed, &bench_signal, &r->fault);
 }
 
+static bool has_mounts(const struct run *r)
+{
+	unsigned i;
+
+	for (i = 0; i < r->nlanes; i++) {
+		if (r->lanes[i].kind->is_mount && !r->lanes[i].info->skipped)
+			return true;
+	}
+	return false;
+}
+
 static int lanes_open(struct run *r)
 {
 	bool direct = scratch_is_direct(r->dir);
@@ -309,6 +336,8 @@ static int lanes_open(struct run *r)
 	ret = lanes_lay_out(r);
 	if (ret < 0)
 		return ret;
+	if (has_mounts(r))
+		mounts_alone();
 	for (i = 0; i < r->nlanes; i++) {
 		r->lanes[i].setup.direct = direct;
 		if (!r->lanes[i].info->skipped)

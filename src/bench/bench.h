@@ -37,6 +37,12 @@ enum bench_compare {
 	BENCH_COMPARE_BACKEND,
 };
 
+/* How files below a mount are read and written at a depth (host.h). */
+enum bench_dir_io {
+	BENCH_DIR_URING,
+	BENCH_DIR_AIO,
+};
+
 struct bench_opts {
 	const char *dir; /* NULL: one in memory if there is room, else on disk */
 	uint64_t size;   /* bytes of an image */
@@ -47,6 +53,7 @@ struct bench_opts {
 	uint32_t jobs;    /* bit of each job by its index */
 	uint32_t targets; /* bit of each kind of target by its index */
 	enum bench_compare compare;
+	enum bench_dir_io dir_io;
 	enum uext4_dio_alloc dio_alloc;
 	enum uext4_dio_extend dio_extend;
 	enum uext4_dio_size dio_size;
@@ -63,7 +70,7 @@ struct bench_figures {
 	bool has_bytes; /* mib_s means something */
 	double iops, mib_s;
 	double p50_us, p99_us;
-	double cpu_us; /* of this process, for each request */
+	double cpu_us; /* of this process and a server, for each request */
 };
 
 struct bench_target {

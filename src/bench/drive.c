@@ -46,13 +46,14 @@ static uint64_t timeval_ns(const struct timeval *tv)
 			(uint64_t)tv->tv_usec * 1000u;
 }
 
-/* CPU time of this process, of all its threads. */
-static uint64_t cpu_clock(void)
+/* CPU time of this process, of all its threads, and of who serves @t. */
+static uint64_t cpu_clock(struct target *t)
 {
 	struct rusage ru;
 
 	getrusage(RUSAGE_SELF, &ru);
-	return timeval_ns(&ru.ru_utime) + timeval_ns(&ru.ru_stime);
+	return timeval_ns(&ru.ru_utime) + timeval_ns(&ru.ru_stime) +
+			(t->ops->cpu ? t->ops->cpu(t) : 0);
 }
 
 int drive_fail(struct drive *d, int err, const char *what)
@@ -153,7 +154,7 @@ static void use_job(
 	d->content = content;
 	d->bs = job->bs;
 	d->slots_used = job->depth ? job->depth : d->depth;
-	d->nreq = job_has_names(job) ? d->nnames
+	d->nreq = job_has_names(job) ? d->nmade
 				     : (uint32_t)(d->file_bytes / job->bs);
 	d->next = 0;
 	d->deadline = UINT64_MAX;
@@ -246,6 +247,7 @@ static int set_up(struct drive *d)
 	const struct target_ops *ops = d->target->ops;
 	int ret;
 
+	d->nmade = d->nnames;
 	use_job(d, d->job, d->content);
 	if (job_has_names(d->job))
 		ret = drive_names_set_up(d, d->job->op != JOB_CREATE);
@@ -286,12 +288,12 @@ static int run_pass(struct drive *d)
 				: ++d->target->generation;
 	else
 		d->generation = 1;
-	cpu = cpu_clock();
+	cpu = cpu_clock(d->target);
 	began = drive_clock();
 	d->deadline = began + d->budget_ns - d->timed_ns;
 	ret = job_is_queued(d->job) ? drive_queue_pass(d) : drive_step_pass(d);
 	d->timed_ns += drive_clock() - began;
-	d->cpu_ns += cpu_clock() - cpu;
+	d->cpu_ns += cpu_clock(d->target) - cpu;
 	return ret;
 }
 

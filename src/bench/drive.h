@@ -48,7 +48,7 @@ struct drive {
 	uint32_t *free_slots;
 	uint32_t *order;
 	char (*names)[DRIVE_NAME];
-	uint32_t nnames;
+	uint32_t nnames; /* that there are at most */
 	struct content fresh;
 	uint64_t files; /* made so far, for keys */
 	uint64_t seed;
@@ -70,6 +70,7 @@ struct drive {
 	uint64_t done; /* requests */
 
 	/* for a pass */
+	uint32_t nmade; /* names that it has */
 	uint32_t generation;
 	uint32_t nreq; /* requests that it has */
 	uint32_t next; /* the next to begin */
@@ -108,7 +109,8 @@ int drive_queue_pass(struct drive *d);
 int drive_queue_verify(struct drive *d);
 
 int drive_step_pass(struct drive *d);
-/* Make the directory, and (@all) every name in it. */
+/* Make the directory, and (@all) names in it: as many as can be made in twice the
+ * time of a round. */
 int drive_names_set_up(struct drive *d, bool all);
 /* Look whether a sample of names is there, or gone, and remove all. */
 int drive_names_tear_down(struct drive *d);

@@ -7,7 +7,8 @@
 
 #include "bench/drive.h"
 
-#define SAMPLE 256u
+#define SAMPLE       256u
+#define NAMES_FACTOR 2u /* rounds of time to make names in */
 
 /* ---- a pass ---- */
 
@@ -59,6 +60,7 @@ int drive_step_pass(struct drive *d)
 
 int drive_names_set_up(struct drive *d, bool all)
 {
+	uint64_t end = drive_clock() + NAMES_FACTOR * d->budget_ns;
 	const struct target_ops *ops = d->target->ops;
 	uint32_t i;
 	int ret;
@@ -67,10 +69,14 @@ int drive_names_set_up(struct drive *d, bool all)
 	if (ret < 0)
 		return drive_fail(d, ret, "cannot make its directory");
 	for (i = 0; all && i < d->nnames; i++) {
+		if (i >= SAMPLE && (*d->stop || drive_clock() >= end))
+			break;
 		ret = ops->name_create(d->target, d->names[i]);
 		if (ret < 0)
 			return drive_fail(d, ret, "cannot make its files");
 	}
+	if (all)
+		d->nmade = i;
 	return 0;
 }
 
@@ -79,7 +85,7 @@ static bool name_remains(const struct drive *d, uint32_t i)
 {
 	if (d->job->op == JOB_CREATE)
 		return i < d->next;
-	return d->job->op == JOB_STAT || i >= d->next;
+	return i < d->nmade && (d->job->op == JOB_STAT || i >= d->next);
 }
 
 static int names_verify(struct drive *d)
@@ -91,7 +97,7 @@ static int names_verify(struct drive *d)
 	int ret;
 
 	for (i = 0; i < SAMPLE; i++) {
-		name = rng_below(&d->rng, d->nnames);
+		name = rng_below(&d->rng, d->nmade);
 		want = name_remains(d, name) ? 0 : -ENOENT;
 		ret = d->target->ops->name_stat(d->target, d->names[name]);
 		if (ret != want) {

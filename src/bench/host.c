@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of the host by io_uring. See host.h.
+ * A directory of the host, its file, names. See host.h.
  */
 #include "bench/host.h"
 
@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define NAMES_DIR "names"
-#define REAP_MAX  64u
 
 static struct host *to_host(struct target *t)
 {
@@ -20,55 +19,25 @@ static struct host *to_host(struct target *t)
 
 /* ---- set up ---- */
 
-/* The fastest that there is for one thread; old kernels do not know the flags
- * and say so. */
-static int ring_open(struct io_uring *ring, unsigned depth)
-{
-	static const unsigned flags[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-		0,
-	};
-	int ret = -EINVAL;
-
-	for (unsigned i = 0; ret == -EINVAL && i < 3; i++)
-		ret = io_uring_queue_init(depth, ring, flags[i]);
-	return ret;
-}
-
-/* The ring, with an empty place for the file that will be open. */
-static int ring_init(struct host *h, const struct target_setup *s)
-{
-	int none = -1;
-	int ret;
-
-	ret = ring_open(&h->ring, s->depth);
-	if (ret < 0)
-		return ret;
-	ret = io_uring_register_files(&h->ring, &none, 1);
-	if (ret < 0)
-		io_uring_queue_exit(&h->ring);
-	return ret;
-}
-
 int host_init(struct host *h, const struct target_setup *s, const char *path)
 {
 	int ret = 0;
 	int fd;
 
 	h->direct = s->direct;
+	h->io = s->dir_io;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		ret = -errno;
 		return fault_set(s->fault, ret, "%s: %s", path,
 				uext4_strerror(ret));
 	}
-	if (!h->no_ring)
-		ret = ring_init(h, s);
+	if (!h->no_queue)
+		ret = host_queue_init(h, s->depth);
 	if (ret < 0) {
 		close(fd);
 		return fault_set(s->fault, TARGET_SKIP,
-				"io_uring is refused here: %s",
+				"%s is refused here: %s", host_io_name(h->io),
 				uext4_strerror(ret));
 	}
 	h->dirfd = fd;
@@ -80,8 +49,8 @@ void host_fini(struct host *h)
 	if (h->dirfd < 0)
 		return;
 	(void)host_file_close(&h->target);
-	if (!h->no_ring)
-		io_uring_queue_exit(&h->ring);
+	if (!h->no_queue)
+		host_queue_fini(h);
 	if (h->namesfd >= 0)
 		close(h->namesfd);
 	close(h->dirfd);
@@ -101,13 +70,12 @@ int host_file_open(struct target *t, const char *name)
 	h->fd = openat(h->dirfd, name, flags, 0600);
 	if (h->fd < 0)
 		return -errno;
-	if (h->no_ring)
+	if (h->no_queue)
 		return 0;
-	ret = io_uring_register_files_update(&h->ring, 0, &h->fd, 1);
-	if (ret == 1)
-		return 0;
-	(void)host_file_close(t);
-	return ret < 0 ? ret : -EIO;
+	ret = host_queue_use(h, h->fd);
+	if (ret < 0)
+		(void)host_file_close(t);
+	return ret;
 }
 
 int host_file_resize(struct target *t, uint64_t size)
@@ -123,13 +91,12 @@ int host_file_allocate(struct target *t, uint64_t size)
 int host_file_close(struct target *t)
 {
 	struct host *h = to_host(t);
-	int none = -1;
 	int ret;
 
 	if (h->fd < 0)
 		return 0;
-	if (!h->no_ring)
-		(void)io_uring_register_files_update(&h->ring, 0, &none, 1);
+	if (!h->no_queue)
+		(void)host_queue_use(h, -1);
 	ret = close(h->fd) < 0 ? -errno : 0;
 	h->fd = -1;
 	return ret;
@@ -153,48 +120,6 @@ int host_write_sync(struct target *t, void *buf, uint32_t len, uint64_t pos)
 	if (h->data_only)
 		return fdatasync(h->fd) < 0 ? -errno : 0;
 	return fsync(h->fd) < 0 ? -errno : 0;
-}
-
-/* ---- the queue ---- */
-
-int host_prep(struct target *t, const struct target_req *req)
-{
-	struct host *h = to_host(t);
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&h->ring);
-
-	if (!sqe)
-		return -EAGAIN;
-	if (req->write)
-		io_uring_prep_write(sqe, 0, req->buf, req->len, req->pos);
-	else
-		io_uring_prep_read(sqe, 0, req->buf, req->len, req->pos);
-	sqe->flags |= IOSQE_FIXED_FILE;
-	io_uring_sqe_set_data64(sqe, req->slot);
-	return 0;
-}
-
-int host_submit(struct target *t, unsigned wait_for)
-{
-	int ret = io_uring_submit_and_wait(&to_host(t)->ring, wait_for);
-
-	return ret == -EINTR ? 0 : ret;
-}
-
-int host_reap(struct target *t, struct target_done *done, unsigned max)
-{
-	struct host *h = to_host(t);
-	struct io_uring_cqe *cqes[REAP_MAX];
-	unsigned n;
-	unsigned i;
-
-	n = io_uring_peek_batch_cqe(
-			&h->ring, cqes, max < REAP_MAX ? max : REAP_MAX);
-	for (i = 0; i < n; i++) {
-		done[i].slot = io_uring_cqe_get_data64(cqes[i]);
-		done[i].result = cqes[i]->res;
-	}
-	io_uring_cq_advance(&h->ring, n);
-	return (int)n;
 }
 
 /* ---- names ---- */

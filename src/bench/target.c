@@ -9,5 +9,7 @@ const struct target_kind *const bench_kinds[] = {
 	&target_raw_sync,
 	&target_engine,
 	&target_kernel,
+	&target_mount,
+	&target_fuse2fs,
 	NULL,
 };

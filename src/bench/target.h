@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What does the work: the raw file, the engine, the kernel. The driver (drive.h)
+ * What does the work: the raw file, the engine, the mounts. The driver (drive.h)
  * is the same for all and knows only these calls, so that what it costs is in
  * every figure alike.
  *
@@ -17,6 +17,7 @@
 #ifndef UEXT4_BENCH_TARGET_H
 #define UEXT4_BENCH_TARGET_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,6 +71,8 @@ struct target_ops {
 
 	/* Everything is durable, nothing is left to do in the background. */
 	int (*sync)(struct target *t);
+	/* ns of CPU time used by other processes for it, or NULL: none. */
+	uint64_t (*cpu)(struct target *t);
 	/* Undo the opener and free @t, also after errors. An image is checked
 	 * first: *ret_fsck is the status of e2fsck, or stays. */
 	int (*close)(struct target *t, struct fault *fault, int *ret_fsck);
@@ -89,10 +92,12 @@ struct target_setup {
 	const char *image; /* laid out, full of zeroes; is removed by others */
 	unsigned depth;
 	bool direct; /* the directory allows O_DIRECT */
+	enum bench_dir_io dir_io;
 	enum uext4_dio_alloc dio_alloc;
 	enum uext4_dio_extend dio_extend;
 	enum uext4_dio_size dio_size;
 	enum uext4_queue_backend backend;
+	const volatile sig_atomic_t *stop; /* set by a signal */
 	struct fault *fault;
 	char *how; /* what it uses, for the report */
 	size_t how_size;
@@ -100,16 +105,20 @@ struct target_setup {
 
 struct target_kind {
 	const char *name;
-	bool is_fs;   /* has names, holes and sizes */
-	bool is_ours; /* the options of the engine mean something */
+	bool is_fs;    /* has names, holes and sizes */
+	bool is_ours;  /* the options of the engine mean something */
+	bool is_mount; /* the files are below a mount of ours */
 	bool needs_root;
 	bool is_extra; /* only when it is asked for */
+	/* Or NULL. TARGET_SKIP with the reason in @fault: what it takes is not
+	 * here. Asked before anything is laid out. */
+	int (*is_here)(struct fault *fault);
 	int (*open)(const struct target_setup *s, struct target **ret_t);
 };
 
 /* Ends with NULL. */
 extern const struct target_kind *const bench_kinds[];
 extern const struct target_kind target_raw, target_raw_sync, target_engine,
-		target_kernel;
+		target_kernel, target_mount, target_fuse2fs;
 
 #endif /* UEXT4_BENCH_TARGET_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kernel's ext4: the image on a loop device with direct I/O, mounted, the
- * files in it by the same io_uring code as the raw file.
+ * files in it by the same code as those of the other mounts (host.h).
  *
  * The loop device is detached by the kernel when its last user goes
  * (LO_FLAGS_AUTOCLEAR), and the mount is made in a mount namespace of our own
@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +20,9 @@
 
 #include "bench/host.h"
 #include "bench/image.h"
+#include "bench/mounts.h"
 
-#define LOOP_TRIES   16
-#define UMOUNT_TRIES 100 /* 20 ms apart */
+#define LOOP_TRIES 16
 
 struct kernel {
 	struct host host;
@@ -80,14 +79,6 @@ static bool loop_is_direct(int fd)
 
 /* ---- mount ---- */
 
-/* From here on our mounts are nobody else's. Refused in some containers, which
- * is no harm: the mount is undone at the end in any case. */
-static void mount_alone(void)
-{
-	if (unshare(CLONE_NEWNS) == 0)
-		(void)mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
-}
-
 static int kernel_mount(struct kernel *k, const struct target_setup *s)
 {
 	char device[64];
@@ -105,7 +96,7 @@ static int kernel_mount(struct kernel *k, const struct target_setup *s)
 				uext4_strerror(fd));
 		return TARGET_SKIP;
 	}
-	snprintf(s->how, s->how_size, "io_uring%s, loop%s",
+	snprintf(s->how, s->how_size, "%s%s, loop%s", host_io_name(s->dir_io),
 			s->direct ? ", O_DIRECT" : "",
 			loop_is_direct(fd) ? " with direct I/O" : "");
 	if (mount(device, k->mount, "ext4", 0, NULL) < 0) {
@@ -118,19 +109,6 @@ static int kernel_mount(struct kernel *k, const struct target_setup *s)
 	return ret;
 }
 
-/* A ring that was closed lets go of its files a little later. */
-static int kernel_umount(const char *path)
-{
-	int tries;
-
-	for (tries = 0; umount2(path, 0) < 0; tries++) {
-		if (errno != EBUSY || tries == UMOUNT_TRIES)
-			return -errno;
-		(void)usleep(20000);
-	}
-	return 0;
-}
-
 /* ---- the target ---- */
 
 static int kernel_close(struct target *t, struct fault *fault, int *ret_fsck)
@@ -140,12 +118,10 @@ static int kernel_close(struct target *t, struct fault *fault, int *ret_fsck)
 
 	host_fini(&k->host);
 	if (k->is_mounted)
-		ret = kernel_umount(k->mount);
-	if (ret < 0) {
+		ret = mounts_undo(k->mount);
+	if (ret < 0)
 		(void)fault_set(fault, 0, "%s: cannot be unmounted: %s",
 				k->mount, uext4_strerror(ret));
-		(void)umount2(k->mount, MNT_DETACH);
-	}
 	(void)rmdir(k->mount);
 	free(k);
 	return ret;
@@ -153,7 +129,7 @@ static int kernel_close(struct target *t, struct fault *fault, int *ret_fsck)
 
 static const struct target_ops kernel_ops = {
 	HOST_FILE_OPS,
-	HOST_RING_OPS,
+	HOST_QUEUE_OPS,
 	.sync = host_sync,
 	.close = kernel_close,
 };
@@ -168,7 +144,6 @@ static int kernel_start(struct kernel *k, const struct target_setup *s)
 	if (mkdir(k->mount, 0700) < 0)
 		return fault_set(s->fault, -errno, "%s: %s", k->mount,
 				uext4_strerror(-errno));
-	mount_alone();
 	ret = kernel_mount(k, s);
 	if (ret == 0)
 		ret = host_init(&k->host, s, k->mount);
@@ -202,6 +177,7 @@ static int kernel_open(const struct target_setup *s, struct target **ret_t)
 const struct target_kind target_kernel = {
 	.name = "kernel",
 	.is_fs = true,
+	.is_mount = true,
 	.needs_root = true,
 	.open = kernel_open,
 };

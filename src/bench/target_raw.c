@@ -105,7 +105,7 @@ static int sync_reap(struct target *t, struct target_done *done, unsigned max)
 
 static const struct target_ops raw_ops = {
 	HOST_FILE_OPS,
-	HOST_RING_OPS,
+	HOST_QUEUE_OPS,
 	.sync = raw_sync,
 	.close = raw_close,
 };
@@ -122,6 +122,7 @@ static const struct target_ops sync_ops = {
 /* The image becomes the file that is kept. */
 static int raw_start(struct raw *raw, const struct target_setup *s)
 {
+	struct target_setup setup = *s;
 	char kept[600];
 	int ret;
 
@@ -134,8 +135,10 @@ static int raw_start(struct raw *raw, const struct target_setup *s)
 		return -errno;
 	snprintf(kept, sizeof(kept), "%s/%s", raw->path, TARGET_KEPT);
 	ret = rename(s->image, kept) < 0 ? -errno : 0;
+	/* The ceiling is always the fastest way there is. */
+	setup.dir_io = BENCH_DIR_URING;
 	if (ret == 0)
-		ret = host_init(&raw->host, s, raw->path);
+		ret = host_init(&raw->host, &setup, raw->path);
 	if (ret != 0) {
 		(void)unlink(kept);
 		(void)rmdir(raw->path);
@@ -156,7 +159,7 @@ static int raw_open_with(const struct target_ops *ops,
 		.dirfd = -1,
 		.namesfd = -1,
 		.fd = -1,
-		.no_ring = ops == &sync_ops,
+		.no_queue = ops == &sync_ops,
 		.data_only = true,
 	};
 	ret = raw_start(raw, s);
@@ -167,7 +170,7 @@ static int raw_open_with(const struct target_ops *ops,
 		return ret;
 	}
 	snprintf(s->how, s->how_size, "%s%s",
-			raw->host.no_ring ? "pread and pwrite" : "io_uring",
+			raw->host.no_queue ? "pread and pwrite" : "io_uring",
 			s->direct ? ", O_DIRECT" : "");
 	*ret_t = &raw->host.target;
 	return 0;

@@ -19,12 +19,22 @@ const char *const bench_extend_names[] = { "default", "parallel", "serial",
 const char *const bench_size_names[] = { "default", "max", "prefix", NULL };
 const char *const bench_backend_names[] = { "auto", "uring", "pool", "inline",
 	NULL };
+const char *const bench_dir_io_names[] = { "uring", "aio", NULL };
 const char *const bench_compare_names[] = { "none", "dio-alloc", "dio-extend",
 	"backend", NULL };
 
 static bool job_is_shown(const struct bench_opts *opts, unsigned job)
 {
 	return opts->jobs & 1u << job;
+}
+
+/* What a target is divided by, if that was measured in the same run. */
+static const char *const bases[] = { "raw", "kernel", "fuse2fs" };
+#define NBASES (sizeof(bases) / sizeof(bases[0]))
+
+static bool is_ours(const struct bench_target *t)
+{
+	return strcmp(t->kind, "engine") == 0 || strcmp(t->kind, "mount") == 0;
 }
 
 /* The first target of a kind that was measured on @job; NULL if none was. */
@@ -63,13 +73,33 @@ static void put_number(int width, double n)
 	printf(" %*s", width, text);
 }
 
-static void put_ratio(
-		const struct bench_figures *f, const struct bench_figures *base)
+/* Is a column for it worth its place? */
+static bool base_is_shown(const struct bench_report *r, const char *base)
 {
-	if (base && base->iops > 0)
-		printf(" %8.2f", f->iops / base->iops);
-	else
-		printf(" %8s", "-");
+	unsigned i;
+
+	for (i = 0; i < r->ntargets; i++) {
+		if (strcmp(r->targets[i].kind, base) == 0)
+			return true;
+	}
+	return strcmp(base, "fuse2fs") != 0;
+}
+
+static void put_ratios(const struct bench_report *r, unsigned job,
+		const struct bench_figures *f)
+{
+	const struct bench_figures *base;
+	size_t i;
+
+	for (i = 0; i < NBASES; i++) {
+		base = figures_of(r, job, bases[i]);
+		if (!base_is_shown(r, bases[i]))
+			continue;
+		if (base && base->iops > 0)
+			printf(" %8.2f", f->iops / base->iops);
+		else
+			printf(" %8s", "-");
+	}
 }
 
 static void put_row(const struct bench_report *r, unsigned job, unsigned target)
@@ -88,10 +118,8 @@ static void put_row(const struct bench_report *r, unsigned job, unsigned target)
 	else
 		printf(" %9s", "-");
 	printf(" %9.1f %9.1f %8.2f", f->p50_us, f->p99_us, f->cpu_us);
-	if (strcmp(t->kind, "engine") == 0) {
-		put_ratio(f, figures_of(r, job, "raw"));
-		put_ratio(f, figures_of(r, job, "kernel"));
-	}
+	if (is_ours(t))
+		put_ratios(r, job, f);
 	putchar('\n');
 }
 
@@ -147,9 +175,14 @@ void bench_show_table(
 	unsigned j;
 
 	put_head(opts, r);
-	printf("\n%-12s %-16s %11s %9s %9s %9s %8s %8s %8s\n", "job", "target",
-			"IOPS", "MiB/s", "p50 us", "p99 us", "CPU us", "/raw",
-			"/kernel");
+	printf("\n%-12s %-16s %11s %9s %9s %9s %8s", "job", "target", "IOPS",
+			"MiB/s", "p50 us", "p99 us", "CPU us");
+	for (i = 0; i < NBASES; i++) {
+		if (base_is_shown(r, bases[i]))
+			printf(" %*s%s", 7 - (int)strlen(bases[i]), "/",
+					bases[i]);
+	}
+	putchar('\n');
 	for (j = 0; bench_job_name(j); j++) {
 		for (i = 0; i < r->ntargets && job_is_shown(opts, j); i++) {
 			if (!r->targets[i].skipped)
@@ -187,6 +220,7 @@ static json_t *options_json(const struct bench_opts *opts)
 	json_set_str(o, "dio_extend", bench_extend_names[opts->dio_extend]);
 	json_set_str(o, "dio_size", bench_size_names[opts->dio_size]);
 	json_set_str(o, "backend", bench_backend_names[opts->backend]);
+	json_set_str(o, "dir_io", bench_dir_io_names[opts->dir_io]);
 	json_set_str(o, "compare", bench_compare_names[opts->compare]);
 	return o;
 }
@@ -195,6 +229,26 @@ static json_t *options_json(const struct bench_opts *opts)
 static void set_real(json_t *o, const char *key, bool has, double n)
 {
 	(void)json_object_set_new(o, key, has ? json_real(n) : json_null());
+}
+
+/* {raw, kernel, fuse2fs}: its IOPS divided by theirs; null of the others. */
+static json_t *ratios_json(
+		const struct bench_report *r, unsigned job, unsigned target)
+{
+	const struct bench_figures *f = &r->figures[job][target];
+	const struct bench_figures *base;
+	json_t *o;
+	size_t i;
+
+	if (!is_ours(&r->targets[target]))
+		return json_null();
+	o = json_object();
+	for (i = 0; i < NBASES; i++) {
+		base = figures_of(r, job, bases[i]);
+		set_real(o, bases[i], f->measured && base && base->iops > 0,
+				base ? f->iops / base->iops : 0);
+	}
+	return o;
 }
 
 static json_t *row_json(
@@ -210,6 +264,7 @@ static json_t *row_json(
 	set_real(o, "p50_us", f->measured, f->p50_us);
 	set_real(o, "p99_us", f->measured, f->p99_us);
 	set_real(o, "cpu_us_per_io", f->measured, f->cpu_us);
+	(void)json_object_set_new(o, "ratio", ratios_json(r, job, target));
 	return o;
 }
 

@@ -12,6 +12,7 @@ extern const char *const bench_alloc_names[];
 extern const char *const bench_extend_names[];
 extern const char *const bench_size_names[];
 extern const char *const bench_backend_names[];
+extern const char *const bench_dir_io_names[];
 extern const char *const bench_compare_names[];
 
 void bench_show_table(

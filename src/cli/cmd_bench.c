@@ -20,6 +20,7 @@
 enum bench_option {
 	OPT_JOBS = 256,
 	OPT_TARGETS,
+	OPT_MOUNT,
 	OPT_COMPARE,
 	OPT_PLOT,
 	OPT_DIR,
@@ -32,11 +33,13 @@ enum bench_option {
 	OPT_DIO_EXTEND,
 	OPT_DIO_SIZE,
 	OPT_BACKEND,
+	OPT_DIR_IO,
 };
 
 static const struct option options[] = {
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "targets", required_argument, NULL, OPT_TARGETS },
+	{ "mount", no_argument, NULL, OPT_MOUNT },
 	{ "compare", required_argument, NULL, OPT_COMPARE },
 	{ "plot", required_argument, NULL, OPT_PLOT },
 	{ "dir", required_argument, NULL, OPT_DIR },
@@ -49,6 +52,7 @@ static const struct option options[] = {
 	{ "dio-extend", required_argument, NULL, OPT_DIO_EXTEND },
 	{ "dio-size", required_argument, NULL, OPT_DIO_SIZE },
 	{ "backend", required_argument, NULL, OPT_BACKEND },
+	{ "dir-io", required_argument, NULL, OPT_DIR_IO },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -146,6 +150,8 @@ static const char *const *choice_names(int opt)
 		return bench_size_names;
 	case OPT_BACKEND:
 		return bench_backend_names;
+	case OPT_DIR_IO:
+		return bench_dir_io_names;
 	default:
 		return NULL;
 	}
@@ -165,6 +171,8 @@ static int take_choice(struct bench_opts *o, int opt, const char *value)
 		o->dio_extend = (enum uext4_dio_extend)i;
 	else if (opt == OPT_DIO_SIZE)
 		o->dio_size = (enum uext4_dio_size)i;
+	else if (opt == OPT_DIR_IO)
+		o->dir_io = (enum bench_dir_io)i;
 	else
 		o->backend = (enum uext4_queue_backend)i;
 	return 0;
@@ -193,6 +201,9 @@ static int take_option(struct bench_cmd *b, int opt, const char *value)
 		return parse_list(value, bench_job_find, &o->jobs);
 	case OPT_TARGETS:
 		return parse_list(value, bench_target_find, &o->targets);
+	case OPT_MOUNT:
+		return parse_list("kernel,mount,fuse2fs", bench_target_find,
+				&o->targets);
 	case OPT_PLOT:
 		b->plot = value;
 		return is_picture(value) ? 0 : -EINVAL;

@@ -36,7 +36,8 @@ def skipped(report):
 
 
 def looks_right(r):
-    assert list(r) == ["job", "target", *FIGURES], r
+    assert list(r) == ["job", "target", *FIGURES, "ratio"], r
+    assert (r["ratio"] is None) == (r["target"] != "engine"), r
     if r["target"].startswith("raw") and r["job"] not in RAW:
         assert all(r[f] is None for f in FIGURES), r
         return
@@ -224,7 +225,7 @@ def wrong_usage_is_one_line():
             ("1M", ["--size", "1M"]), ("x", ["--size", "x"]),
             ("x", ["--seed", "x"]), ("linux", ["--dio-alloc", "linux"]),
             ("both", ["--dio-extend", "both"]), ("min", ["--dio-size", "min"]),
-            ("aio", ["--backend", "aio"]), ("x.gif", ["--plot", "x.gif"]),
+            ("aio", ["--backend", "aio"]), ("pool", ["--dir-io", "pool"]), ("x.gif", ["--plot", "x.gif"]),
             (".png", ["--plot", ".png"])):
         err = usage("bench", *args)
         name = args[0].split("=")[0]
@@ -232,6 +233,7 @@ def wrong_usage_is_one_line():
     assert "read4k" in usage("bench", "--jobs", "frob")
     assert "--frob: no such option" in usage("bench", "--frob")
     assert "-d: no such option" in usage("bench", "-d", "8")
+    assert "--mount=x" in usage("bench", "--mount=x")
     assert "--depth: needs a value" in usage("bench", "--depth")
     assert "disk.img" in usage("bench", "disk.img")
 

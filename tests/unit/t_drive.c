@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/drive.h"
 
@@ -31,6 +32,7 @@ enum lie {
 	FORGETS,   /* a created name does not */
 	FAILS,     /* with an error */
 	SHORTENS,  /* fewer bytes than asked for */
+	DAWDLES,   /* and takes its time to create a name */
 };
 
 struct fake {
@@ -43,6 +45,7 @@ struct fake {
 	unsigned nreqs, ndone;
 	unsigned most; /* in flight at a time */
 	bool names[NFILES];
+	unsigned created;
 	bool has_dir;
 };
 
@@ -210,6 +213,9 @@ static int fake_create(struct target *t, const char *name)
 
 	assert_false(*there);
 	*there = to_fake(t)->lie != FORGETS;
+	to_fake(t)->created++;
+	if (to_fake(t)->lie == DAWDLES)
+		(void)usleep(100);
 	return 0;
 }
 
@@ -234,6 +240,12 @@ static int fake_sync(struct target *t)
 	return 0;
 }
 
+/* A millisecond of another process for each name. */
+static uint64_t fake_cpu(struct target *t)
+{
+	return (uint64_t)to_fake(t)->created * 1000000u;
+}
+
 static const struct target_ops fake_ops = {
 	.file_open = fake_open,
 	.file_resize = fake_size,
@@ -250,6 +262,7 @@ static const struct target_ops fake_ops = {
 	.name_stat = fake_stat,
 	.name_unlink = fake_unlink,
 	.sync = fake_sync,
+	.cpu = fake_cpu,
 };
 
 /* ---- a round ---- */
@@ -260,6 +273,7 @@ struct outcome {
 	struct bench_figures figures;
 	struct fault fault;
 	unsigned most;
+	unsigned created;
 	uint64_t checked;
 };
 
@@ -300,11 +314,12 @@ static int round_of(
 	err = drive_init(&d, &opts, FILE_BYTES, &ret->fault, &stop);
 	assert_int_equal(err, 0);
 	/* one honest round first, so that there is something to lie about */
-	if (lie != HONEST)
+	if (lie != HONEST && lie != DAWDLES)
 		assert_int_equal(drive_round(&d, &task, &ret->figures), 0);
 	f->lie = lie;
 	err = drive_round(&d, &task, &ret->figures);
 	ret->most = f->most;
+	ret->created = f->created;
 	ret->checked = d.checked;
 	drive_fini(&d);
 	content_fini(&f->target.full);
@@ -371,6 +386,30 @@ static void what_is_wrong_is_caught(void **state)
 	}
 }
 
+static void a_slow_target_is_given_fewer_names(void **state)
+{
+	struct outcome o;
+
+	/* all of them would take thirty rounds */
+	assert_int_equal(round_of("stat", true, DAWDLES, &o), 0);
+	assert_in_range(o.created, 256, NFILES / 2);
+	assert_int_equal(round_of("unlink", true, DAWDLES, &o), 0);
+	assert_true(o.figures.measured && o.created >= 256);
+	assert_int_equal(round_of("stat", true, HONEST, &o), 0);
+	assert_true(o.created > 0);
+}
+
+static void what_a_server_uses_is_counted(void **state)
+{
+	struct outcome o;
+
+	assert_int_equal(round_of("create", true, HONEST, &o), 0);
+	assert_true(o.figures.cpu_us >= 1000);
+	/* what it used before the clock ran is not */
+	assert_int_equal(round_of("stat", true, HONEST, &o), 0);
+	assert_true(o.figures.cpu_us < 1000);
+}
+
 static void a_signal_ends_a_round_with_nothing_in_flight(void **state)
 {
 	struct outcome o;
@@ -387,6 +426,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_job_is_done),
 		cmocka_unit_test(what_is_wrong_is_caught),
+		cmocka_unit_test(a_slow_target_is_given_fewer_names),
+		cmocka_unit_test(what_a_server_uses_is_counted),
 		cmocka_unit_test(a_signal_ends_a_round_with_nothing_in_flight),
 	};
 
