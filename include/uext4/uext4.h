@@ -268,6 +268,7 @@ struct uext4_stat {
 	uint32_t block_size;
 	uint32_t flags;                             /* FS_*_FL as in chattr */
 	struct timespec atime, mtime, ctime, btime; /* btime 0: unknown */
+	uint32_t projid; /* 0 without the feature `project` */
 };
 UEXT4_API int uext4_node_stat(
 		struct uext4_node *node, struct uext4_stat *ret_st);
@@ -280,14 +281,21 @@ UEXT4_API int uext4_node_stat(
 #define UEXT4_SET_MTIME     0x20u
 #define UEXT4_SET_ATIME_NOW 0x40u
 #define UEXT4_SET_MTIME_NOW 0x80u
-#define UEXT4_SET_FLAGS     0x100u /* FS_IOC_SETFLAGS */
+/* FS_IOC_SETFLAGS: all flags, what cannot be set is ignored or refused as by
+ * the kernel. -EOPNOTSUPP for what is kept to the kernel: extents or not, data
+ * journalling. DAX is kept and has no effect. */
+#define UEXT4_SET_FLAGS     0x100u
 #define UEXT4_SET_CTIME     0x200u /* superuser only, for copies of images */
+#define UEXT4_SET_GENERATION                                                   \
+ 0x400u                         /* FS_IOC_SETVERSION; -ENOTTY with checksums */
+#define UEXT4_SET_PROJID 0x800u /* 0, or -EOPNOTSUPP */
 
 struct uext4_setattr {
 	uint32_t mask; /* UEXT4_SET_* */
 	uint32_t mode, uid, gid, flags;
 	uint64_t size;
 	struct timespec atime, mtime, ctime;
+	uint32_t generation, projid;
 };
 /* chmod, chown, truncate, utimens in one atomic step (a truncate to a smaller
  * size may free blocks in several). */

@@ -66,8 +66,8 @@ struct geo;
 #define DINODE_F_PROJINHERIT      0x20000000u
 #define DINODE_F_CASEFOLD         0x40000000u
 /* what chattr may set, and what a new file takes from its directory */
-#define DINODE_FL_USER_MODIFIABLE 0x604BC0FFu
-#define DINODE_FL_USER_VISIBLE    0x705BDFFFu
+#define DINODE_FL_USER_MODIFIABLE 0x624BC0FFu
+#define DINODE_FL_USER_VISIBLE    0x725BDFFFu
 #define DINODE_FL_INHERITED                                                    \
  (DINODE_F_SECRM | DINODE_F_UNRM | DINODE_F_COMPR | DINODE_F_SYNC |            \
 		 DINODE_F_NODUMP | DINODE_F_NOATIME | DINODE_F_NOCOMPR |       \

@@ -234,6 +234,8 @@ int uext4_node_stat(struct uext4_node *node, struct uext4_stat *ret_st)
 					<< (inode->file.blkbits - 9));
 	st.block_size = inode->it->geo->block_size;
 	st.flags = d->flags & DINODE_FL_USER_VISIBLE;
+	if (geo_has_ro_compat(inode->it->geo, FR_PROJECT))
+		st.projid = d->projid;
 	st.atime = timespec_of(d->atime);
 	st.mtime = timespec_of(d->mtime);
 	st.ctime = timespec_of(d->ctime);
@@ -358,28 +360,6 @@ static int setattr_may_chown(struct inode *inode, const struct uext4_setattr *a,
 	return 0;
 }
 
-static int setattr_may_flags(struct inode *inode, const struct uext4_setattr *a,
-		const struct uext4_cred *cred)
-{
-	uint32_t special = DINODE_F_IMMUTABLE | DINODE_F_APPEND;
-	uint32_t changed = (a->flags ^ inode_flags(inode)) &
-			DINODE_FL_USER_VISIBLE;
-
-	if (!cred_owns(cred, inode))
-		return -EACCES;
-	if ((changed & special) && !cred_is_super(cred))
-		return -EPERM;
-	/* What has an effect on the format is not changed here. */
-	if (changed & ~DINODE_FL_USER_MODIFIABLE)
-		return -EOPNOTSUPP;
-	if (changed &
-			(DINODE_F_EXTENTS | DINODE_F_JOURNAL_DATA |
-					DINODE_F_CASEFOLD | DINODE_F_DAX |
-					DINODE_F_PROJINHERIT | DINODE_F_VERITY))
-		return -EOPNOTSUPP;
-	return 0;
-}
-
 static int setattr_may(struct inode *inode, const struct uext4_setattr *a,
 		const struct uext4_cred *cred)
 {
@@ -406,8 +386,15 @@ static int setattr_may(struct inode *inode, const struct uext4_setattr *a,
 		if (ret < 0)
 			return ret;
 	}
+	if ((a->mask & UEXT4_SET_PROJID) && a->projid != 0)
+		return cred_owns(cred, inode) ? -EOPNOTSUPP : -EPERM;
+	if (a->mask & UEXT4_SET_GENERATION) {
+		ret = inode_may_set_generation(inode, cred);
+		if (ret < 0)
+			return ret;
+	}
 	if (a->mask & UEXT4_SET_FLAGS)
-		return setattr_may_flags(inode, a, cred);
+		return inode_may_set_flags(inode, a->flags, cred);
 	return 0;
 }
 
@@ -472,6 +459,8 @@ static void setattr_apply(struct inode *inode, const struct uext4_setattr *a,
 		inode_set_flags(inode,
 				keep | (a->flags & DINODE_FL_USER_MODIFIABLE));
 	}
+	if (a->mask & UEXT4_SET_GENERATION)
+		d->generation = a->generation;
 	setattr_times(inode, a);
 	mutex_unlock(&inode->attr_lock);
 }

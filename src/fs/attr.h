@@ -36,6 +36,12 @@ bool cred_owns(const struct uext4_cred *cred, struct inode *inode);
 int inode_permission(struct inode *inode, unsigned mask,
 		const struct uext4_cred *cred);
 
+/* iflags.c: may the flags be set as a whole, the generation be changed? */
+int inode_may_set_flags(struct inode *inode, uint32_t flags,
+		const struct uext4_cred *cred);
+int inode_may_set_generation(
+		struct inode *inode, const struct uext4_cred *cred);
+
 /* Length of security.capability, or -ENODATA. */
 ssize_t inode_get_capability(struct inode *inode);
 int inode_drop_capability(struct handle *h, struct inode *inode);

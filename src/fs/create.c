@@ -40,11 +40,10 @@ static uint32_t inherited_flags(const struct inode *dir, uint32_t mode)
 {
 	uint32_t flags = inode_flags(dir) & DINODE_FL_INHERITED;
 
-	flags &= ~(DINODE_F_CASEFOLD | DINODE_F_DAX | DINODE_F_JOURNAL_DATA |
-			DINODE_F_PROJINHERIT);
+	flags &= ~(DINODE_F_CASEFOLD | DINODE_F_JOURNAL_DATA);
 	if ((mode & 0170000) == 0040000)
 		return flags;
-	flags &= ~(DINODE_F_DIRSYNC | DINODE_F_TOPDIR);
+	flags &= ~(DINODE_F_DIRSYNC | DINODE_F_TOPDIR | DINODE_F_PROJINHERIT);
 	if ((mode & 0170000) == 0100000)
 		return flags;
 	return flags & (DINODE_F_NODUMP | DINODE_F_NOATIME);
