@@ -225,10 +225,33 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	srv_reply(req, datasync ? uext4_fdatasync(file) : uext4_fsync(file));
 }
 
+/* What a write by others than the superuser takes away, for calls that are no
+ * write to the library. */
+static void strip_privileges(
+		fuse_req_t req, fuse_ino_t ino, struct srv_handle *h)
+{
+	static const struct uext4_cred kernel = {
+		.flags = UEXT4_CRED_SUPER | UEXT4_CRED_CHECKED,
+	};
+	struct uext4_node *node = uext4_file_node(h->file);
+	struct uext4_setattr a = { .mask = UEXT4_SET_MODE };
+	struct uext4_stat st;
+
+	if ((srv_cred(req).flags & UEXT4_CRED_SUPER) || !has_privileges(h) ||
+			uext4_node_stat(node, &st) < 0)
+		return;
+	a.mode = st.mode & ~(uint32_t)S_ISUID;
+	if (st.mode & S_IXGRP)
+		a.mode &= ~(uint32_t)S_ISGID;
+	if (uext4_node_setattr(node, &a, &kernel) == 0)
+		srv_attr_changed(srv_of(req), ino);
+}
+
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
 		off_t len, struct fuse_file_info *fi)
 {
 	unsigned how = 0;
+	int ret;
 
 	if (mode &
 			~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
@@ -242,9 +265,11 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
 		how |= UEXT4_FALLOC_PUNCH_HOLE;
 	if (mode & FALLOC_FL_ZERO_RANGE)
 		how |= UEXT4_FALLOC_ZERO_RANGE;
-	srv_reply(req,
-			uext4_fallocate(srv_handle(fi)->file, how,
-					(uint64_t)pos, (uint64_t)len));
+	ret = uext4_fallocate(srv_handle(fi)->file, how, (uint64_t)pos,
+			(uint64_t)len);
+	if (ret == 0)
+		strip_privileges(req, ino, srv_handle(fi));
+	srv_reply(req, ret);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t pos, int whence,
