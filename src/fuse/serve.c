@@ -82,10 +82,19 @@ static void work(struct pool *p, char *mem)
 	}
 }
 
+/* One of those who count in @running is done: the last one says so. */
+static void leave(struct pool *p)
+{
+	uint64_t one = 1;
+
+	if (atomic_fetch_sub(&p->running, 1) == 1 &&
+			write(p->ended, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd takes a 1 */
+}
+
 static void *worker_main(void *arg)
 {
 	struct pool *p = arg;
-	uint64_t one = 1;
 	char *mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
 
 	if (mem) {
@@ -96,9 +105,7 @@ static void *worker_main(void *arg)
 		atomic_store(&p->failed, -ENOMEM);
 	}
 	free(mem);
-	if (atomic_fetch_sub(&p->running, 1) == 1 &&
-			write(p->ended, &one, sizeof(one)) < 0)
-		abort(); /* an eventfd takes a 1 */
+	leave(p);
 	return NULL;
 }
 
@@ -116,7 +123,8 @@ static int start_workers(struct pool *p)
 		else
 			atomic_fetch_sub(&p->running, 1);
 	}
-	atomic_fetch_sub(&p->running, 1);
+	/* The mount may have ended meanwhile, and all of them with it. */
+	leave(p);
 	return -ret;
 }
 

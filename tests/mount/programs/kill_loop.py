@@ -64,9 +64,11 @@ class Writer:
     def start(self, seed, beside):
         self.notes = os.path.join(beside, f"notes.{self.n}")
         fd = os.open(self.notes, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        top = os.open(self.top, os.O_RDONLY | os.O_DIRECTORY)
         self.pid = os.fork()
         if self.pid != 0:
             os.close(fd)
+            os.close(top)
             return
         status = 1
         try:
@@ -74,7 +76,8 @@ class Writer:
             state = self.state
             # Names from here on lead into the mount, also when it is taken
             # away from its place (SIGTERM): not into what was below it.
-            os.chdir(self.top)
+            os.fchdir(top)
+            os.close(top)
             while True:
                 op = promises.choose(r, state)
                 os.write(fd, pickle.dumps(op))
