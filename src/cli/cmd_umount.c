@@ -25,12 +25,14 @@
 static char *find_image(const char *dir, bool *ret_rdonly)
 {
 	FILE *f = setmntent("/proc/self/mounts", "r");
+	struct mntent entry;
+	char text[8192];
 	struct mntent *m;
 	char *image = NULL;
 
 	if (!f)
 		return NULL;
-	while ((m = getmntent(f)) != NULL) {
+	while ((m = getmntent_r(f, &entry, text, sizeof(text))) != NULL) {
 		if (strcmp(m->mnt_dir, dir) != 0)
 			continue;
 		free(image);

@@ -48,9 +48,10 @@ static const struct cli_command commands[] = {
 	{ "umount", "DIRECTORY", "end that, and wait until all is written",
 			cmd_umount },
 	{ "bench",
-			"[--jobs LIST] [--targets LIST] [--compare WHAT] "
-			"[--plot FILE] [OPTION...]; see uext4(1)",
-			"measure this engine, the raw file and the kernel",
+			"[--jobs LIST] [--targets LIST | --mount] "
+			"[--compare WHAT] [--plot FILE] [OPTION...]; see "
+			"uext4(1)",
+			"measure this engine, the raw file, the kernel, mounts",
 			cmd_bench },
 };
 

@@ -58,6 +58,7 @@ struct srv_worker *srv_me(void)
 
 /* ---- workers ---- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): requests are read into it */
 static void work(struct pool *p, char *mem)
 {
 	struct fuse_session *se = p->srv.se;
@@ -287,7 +288,7 @@ static int serve_mounted(struct pool *p, char *why)
 	if (ret == 0 && p->opts->probe && statvfs(p->opts->dir, &st) < 0) {
 		ret = -errno;
 		(void)snprintf(why, SERVE_WHY, "the mount does not answer: %s",
-				strerror(errno));
+				uext4_strerror(-errno));
 	}
 	if (ret == 0) {
 		p->opts->ready(p->opts->ready_ctx);
@@ -301,7 +302,7 @@ static int serve_mounted(struct pool *p, char *why)
 		(void)snprintf(why, SERVE_WHY,
 				"the connection to the kernel was lost: %s; "
 				"what was written until then is kept",
-				strerror(-err));
+				uext4_strerror(err));
 		ret = err;
 	}
 	return ret;

@@ -308,6 +308,7 @@ static ssize_t copy_piece(struct uext4_file *in, uint64_t in_pos,
 	return uext4_pwritev2(out, &iov, 1, out_pos, flags);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are libfuse's */
 void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_pos,
 		struct fuse_file_info *in_fi, fuse_ino_t out, off_t out_pos,
 		struct fuse_file_info *out_fi, size_t len, int flags)
