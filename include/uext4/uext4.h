@@ -269,6 +269,7 @@ struct uext4_stat {
 	uint32_t flags;                             /* FS_*_FL as in chattr */
 	struct timespec atime, mtime, ctime, btime; /* btime 0: unknown */
 	uint32_t projid; /* 0 without the feature `project` */
+	uint32_t spare;  /* 0: two of these are equal if their bytes are */
 };
 UEXT4_API int uext4_node_stat(
 		struct uext4_node *node, struct uext4_stat *ret_st);

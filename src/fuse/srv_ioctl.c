@@ -211,6 +211,7 @@ static void set_label(const struct ioctl_req *r)
 	reply_done(r, uext4_set_label(r->s->fs, label, &r->cred));
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are libfuse's */
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		struct fuse_file_info *fi, unsigned flags, const void *in,
 		size_t in_size, size_t out_size)
