@@ -95,8 +95,8 @@ undo_case() {
 	for pid in $(cat "$WORK"/.pid.* 2>/dev/null) $(jobs -p); do
 		kill -9 "$pid" 2>/dev/null
 	done
-	# What is mounted below $WORK, and what of it is bound elsewhere.
-	awk -v w="${WORK##*/}" 'index($4, w) || index($5, w) { print $5 }' \
+	# What is mounted below $WORK, and what of it is mounted elsewhere.
+	awk -v w="${WORK##*/}" 'index($0, w) { print $5 }' \
 		/proc/self/mountinfo | tac | while read -r dir; do
 		umount "$(printf %b "$dir")" 2>/dev/null ||
 			umount -l "$(printf %b "$dir")"

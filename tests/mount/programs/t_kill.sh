@@ -18,6 +18,11 @@ killed() {
 		"$KILLS" $((KILL_SEED * 10 + n)) $KILL_SECONDS
 }
 
+case_the_judge_notices_a_broken_promise() {
+	mkdir "$WORK/d"
+	python3 "$LIB/programs/promises.py" "$WORK/d"
+}
+
 case_a_usual_image() { killed 1 32M; }
 # The log is full again and again, and checkpoints are under way.
 case_small_blocks_and_a_small_log() { killed 2 16M -b 1024 -J size=1; }

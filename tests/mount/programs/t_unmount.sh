@@ -109,22 +109,57 @@ case_umount_of_a_background_mount() {
 	judge
 }
 
+# Put the tool where it would be installed, in this namespace alone: mount(8)
+# looks for its helpers in /sbin.
+install_helpers() {
+	local dir=$WORK/sbin sbin
+
+	sbin=$(readlink -f /sbin)
+	mkdir "$dir"
+	ln -s "$UEXT4" "$dir/mount.fuse.uext4"
+	ln -s "$UEXT4" "$dir/umount.fuse.uext4"
+	mount -t overlay -o "lowerdir=$dir:$sbin" "$WORK" "$sbin" 2>/dev/null ||
+		skip "nothing can be laid over $sbin"
+}
+
 case_mount_8_finds_us_by_type() {
-	local server dir
+	local server
 
 	need_ours
 	make_image "$WORK/img" 64M
-	# As it is installed, in a /sbin of this namespace alone.
-	dir=$WORK/sbin
-	mkdir "$dir"
-	ln -s "$UEXT4" "$dir/mount.fuse.uext4"
-	PATH=$dir:$PATH mount.fuse.uext4 "$WORK/img" "$MNT" -o rw,noauto,nofail
+	install_helpers
+	mount -t fuse.uext4 -o rw,noauto,nofail "$WORK/img" "$MNT"
+	server=$(holder_of "$WORK/img")
+	echo "$server" >"$WORK/.pid.server"
+	[ "$(findmnt -rno FSTYPE "$MNT")" = fuse.uext4 ]
+	dirty "$MNT"
+	umount "$MNT"
+	# umount(8) has waited, by our helper.
+	judge
+	await exit "$server"
+}
+
+case_fstab_finds_us_by_type() {
+	local server
+
+	need_ours
+	make_image "$WORK/img" 64M
+	install_helpers
+	echo "$WORK/img $MNT fuse.uext4 defaults,x-systemd.automount 0 0" \
+		>"$WORK/fstab"
+	mount -T "$WORK/fstab" "$MNT"
 	server=$(holder_of "$WORK/img")
 	echo "$server" >"$WORK/.pid.server"
 	dirty "$MNT"
 	umount "$MNT"
-	await exit "$server"
 	judge
+	await exit "$server"
+	# And a failure is one.
+	: >"$WORK/img"
+	! mount -T "$WORK/fstab" "$MNT" 2>"$WORK/said" ||
+		die "nothing was mounted"
+	grep -q "not an ext2/3/4 file system" "$WORK/said"
+	! is_mounted "$MNT"
 }
 
 # ---- what is in use ----------------------------------------------------------
