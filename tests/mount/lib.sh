@@ -24,7 +24,7 @@ LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$LIB/../.." && pwd)
 UEXT4=$(readlink -f "${1:?usage: $0 UEXT4 [CASE]...}")
 WITH=${UEXT4_MOUNT_WITH:-ours}
-# More options for every mount of ours ("writeback_cache"), to go with all cases.
+# More options for every mount of ours: "writeback_cache".
 OURS=${UEXT4_MOUNT_OPTS-}
 export LC_ALL=C UEXT4 LIB ROOT WITH OURS
 

@@ -9,9 +9,10 @@ usage: bank.py make DB MODE
 
 MODE is a journal mode of sqlite3. A writer makes COUNT transfers (0: until
 something fails) and appends one line to the file PROMISES after each commit
-that sqlite3 has reported with the file system still there; the judge says whether the database is sound, the
-money is all there, and every promised transfer with it. Waits for others as
-long as it takes. When the file system is taken away, a writer exits 3.
+that sqlite3 has reported with the file system still there; the judge says
+whether the database is sound, the money is all there, and every promised
+transfer with it. Waits for others as long as it takes. When the file system is
+taken away, a writer exits 3.
 """
 import os
 import random
