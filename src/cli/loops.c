@@ -102,11 +102,12 @@ bool loops_in_use(const char *image, char ret_name[LOOP_NAME])
 	dir = opendir(SYS);
 	if (!dir)
 		return false;
-	while (!found &&
-			(e = readdir(dir)) !=
-					NULL) { /* NOLINT(concurrency-mt-unsafe) */
-		if (strncmp(e->d_name, "loop", 4) == 0)
-			found = is_behind(e->d_name, &st, ret_name);
+	while (!found) {
+		e = readdir(dir); /* NOLINT(concurrency-mt-unsafe) */
+		if (!e)
+			break;
+		found = strncmp(e->d_name, "loop", 4) == 0 &&
+				is_behind(e->d_name, &st, ret_name);
 	}
 	(void)closedir(dir);
 	return found;
