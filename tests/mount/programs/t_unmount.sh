@@ -134,9 +134,8 @@ case_mount_8_finds_us_by_type() {
 	[ "$(findmnt -rno FSTYPE "$MNT")" = fuse.uext4 ]
 	dirty "$MNT"
 	umount "$MNT"
-	# umount(8) has waited, by our helper.
-	judge
 	await exit "$server"
+	judge
 }
 
 case_fstab_finds_us_by_type() {
@@ -151,7 +150,9 @@ case_fstab_finds_us_by_type() {
 	server=$(holder_of "$WORK/img")
 	echo "$server" >"$WORK/.pid.server"
 	dirty "$MNT"
-	umount "$MNT"
+	# By the table of mounts umount(8) finds the helper that waits.
+	umount -a -t fuse.uext4
+	! is_mounted "$MNT"
 	judge
 	await exit "$server"
 	# And a failure is one.
