@@ -4,15 +4,17 @@
  */
 #include "cli/loops.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define SYS "/sys/block"
 
 /* The first line of @path, without its end. */
 static bool read_line(const char *path, char *buf, int size)
@@ -71,34 +73,42 @@ static bool is_held(const char *name, const char *dev)
 	return errno == EBUSY || is_mounted(dev);
 }
 
-bool loops_in_use(const char *image, char ret_name[LOOP_NAME])
+/* Is @name ("loop0") a device for @image, and used? */
+static bool is_behind(const char *name, const struct stat *image,
+		char ret_name[LOOP_NAME])
 {
-	static const char sys[] = "/sys/block/";
 	char path[PATH_MAX];
 	char dev[32];
-	struct stat st;
-	bool found = false;
-	glob_t g;
-	size_t i;
 
-	if (stat(image, &st) < 0 || !S_ISREG(st.st_mode) ||
-			glob("/sys/block/loop*/loop/backing_file", 0, NULL,
-					&g) != 0)
+	(void)snprintf(path, sizeof(path), SYS "/%s/loop/backing_file", name);
+	if (!read_line(path, path, sizeof(path)) || !is_same_file(path, image))
 		return false;
-	for (i = 0; i < g.gl_pathc && !found; i++) {
-		const char *name = g.gl_pathv[i] + sizeof(sys) - 1;
-		int len = (int)strcspn(name, "/");
+	(void)snprintf(path, sizeof(path), SYS "/%s/dev", name);
+	if (!read_line(path, dev, sizeof(dev)))
+		return false;
+	(void)snprintf(ret_name, LOOP_NAME, "/dev/%s", name);
+	return is_held(ret_name, dev);
+}
 
-		if (!read_line(g.gl_pathv[i], path, sizeof(path)) ||
-				!is_same_file(path, &st))
-			continue;
-		(void)snprintf(path, sizeof(path), "%s%.*s/dev", sys, len,
-				name);
-		if (!read_line(path, dev, sizeof(dev)))
-			continue;
-		(void)snprintf(ret_name, LOOP_NAME, "/dev/%.*s", len, name);
-		found = is_held(ret_name, dev);
+bool loops_in_use(const char *image, char ret_name[LOOP_NAME])
+{
+	const struct dirent *e;
+	bool found = false;
+	struct stat st;
+	DIR *dir;
+
+	if (stat(image, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	dir = opendir(SYS);
+	if (!dir)
+		return false;
+	while (!found) {
+		e = readdir(dir); /* NOLINT(concurrency-mt-unsafe) */
+		if (!e)
+			break;
+		found = strncmp(e->d_name, "loop", 4) == 0 &&
+				is_behind(e->d_name, &st, ret_name);
 	}
-	globfree(&g);
+	(void)closedir(dir);
 	return found;
 }

@@ -208,15 +208,29 @@ static int session_open(struct pool *p, char *why)
 	return ret;
 }
 
-/* Dirty pages that the kernel has of this mount come as writes. */
+/* In a child: nothing is open but the mount. */
+static void flush_and_exit(const char *dir)
+{
+	int fd;
+
+	if (close_range(0, ~0u, 0) < 0)
+		_exit(1);
+	fd = open(dir, O_RDONLY | O_DIRECTORY);
+	_exit(fd < 0 || syncfs(fd) < 0 ? 1 : 0);
+}
+
+/* Dirty pages that the kernel has of this mount come as writes. A child asks
+ * for them: who waits for that cannot be killed, and if the workers were, the
+ * connection had to end for the wait to end. It does when nobody has it open
+ * any more; were this thread waiting, it would have. */
 static void flush_kernel(const struct pool *p)
 {
-	int fd = open(p->opts->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t pid = fork();
 
-	if (fd < 0)
-		return;
-	(void)syncfs(fd);
-	(void)close(fd);
+	if (pid == 0)
+		flush_and_exit(p->opts->dir);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 /* libfuse takes a cut connection for an unmounted one. */

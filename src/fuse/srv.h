@@ -41,10 +41,11 @@
 struct srv_handle {
 	LIST_ENTRY(srv_handle) link; /* [srv.handles_lock] */
 	struct uext4_file *file;
-	/* Opened with O_DIRECT: the same file without, for what comes out of
-	 * the kernel's page cache. Set once. */
+	/* Opened with O_DIRECT or O_WRONLY: the same file without, for what
+	 * goes into the kernel's page cache and comes out. Set once. */
 	_Atomic(struct uext4_file *) cached;
 	bool direct;
+	bool wronly;
 };
 
 struct srv {

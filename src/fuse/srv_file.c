@@ -6,7 +6,9 @@
  * take the direct path of the engine; all others, and what the kernel's page
  * cache reads and writes back, go through the engine's cache. A page of a
  * mapping may be written back with the handle of an O_DIRECT file: then that
- * file's cached twin is used (handle_cached()).
+ * file's cached twin is used (handle_cached()). So it is for a page that the
+ * kernel reads with a handle that may only write: with writeback_cache it fills
+ * the page around what is written.
  *
  * O_APPEND: the kernel has chosen the position, under its lock; it is used as
  * given, because the pieces of one large write come in any order.
@@ -62,6 +64,7 @@ static int handle_new(struct srv *s, struct uext4_file *file,
 	}
 	h->file = file;
 	h->direct = fi->flags & O_DIRECT;
+	h->wronly = (fi->flags & O_ACCMODE) == O_WRONLY;
 	pthread_mutex_lock(&s->handles_lock);
 	LIST_INSERT_HEAD(&s->handles, h, link);
 	pthread_mutex_unlock(&s->handles_lock);
@@ -89,7 +92,7 @@ void srv_close_all(struct srv *s)
 		handle_free(s, h);
 }
 
-/* The file to use for what comes from the kernel's page cache. */
+/* The file to use for what @h itself is not opened for. */
 static int handle_cached(struct srv_handle *h, struct uext4_file **ret_file)
 {
 	static const struct uext4_cred kernel = {
@@ -99,7 +102,7 @@ static int handle_cached(struct srv_handle *h, struct uext4_file **ret_file)
 	struct uext4_file *file;
 	int ret;
 
-	*ret_file = h->direct ? atomic_load(&h->cached) : h->file;
+	*ret_file = atomic_load(&h->cached);
 	if (*ret_file)
 		return 0;
 	ret = uext4_open_node(uext4_file_node(h->file),
@@ -170,11 +173,17 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 		struct fuse_file_info *fi)
 {
+	struct srv_handle *h = srv_handle(fi);
 	struct srv_worker *me = srv_me();
-	ssize_t n;
+	struct uext4_file *file = h->file;
+	ssize_t n = 0;
 
-	n = uext4_pread(srv_handle(fi)->file, me->data,
-			size < me->size ? size : me->size, (uint64_t)pos);
+	if (h->wronly)
+		n = handle_cached(h, &file);
+	if (n == 0)
+		n = uext4_pread(file, me->data,
+				size < me->size ? size : me->size,
+				(uint64_t)pos);
 	if (n < 0)
 		srv_reply(req, (int)n);
 	else
@@ -202,7 +211,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 
 	memcpy(&iov.iov_base, &buf, sizeof(buf)); /* is only read from */
 	if (fi->writepage) {
-		n = handle_cached(h, &file);
+		if (h->direct)
+			n = handle_cached(h, &file);
 	} else if (!(srv_cred(req).flags & UEXT4_CRED_SUPER)) {
 		flags |= UEXT4_RW_KILLPRIV;
 		strips = has_privileges(h);

@@ -24,9 +24,9 @@ LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$LIB/../.." && pwd)
 UEXT4=$(readlink -f "${1:?usage: $0 UEXT4 [CASE]...}")
 WITH=${UEXT4_MOUNT_WITH:-ours}
-# For the suite "long": how much longer than usual a case may take.
-BUDGET=${MOUNT_BUDGET:-1}
-export LC_ALL=C UEXT4 LIB ROOT WITH
+# More options for every mount of ours: "writeback_cache".
+OURS=${UEXT4_MOUNT_OPTS-}
+export LC_ALL=C UEXT4 LIB ROOT WITH OURS
 
 if [ "$(id -u)" -eq 0 ] && [ -z "${MOUNT_NAMESPACE-}" ]; then
 	MOUNT_NAMESPACE=$$ exec unshare --mount --propagation private \
@@ -95,8 +95,8 @@ undo_case() {
 	for pid in $(cat "$WORK"/.pid.* 2>/dev/null) $(jobs -p); do
 		kill -9 "$pid" 2>/dev/null
 	done
-	# What is mounted below $WORK, and what of it is bound elsewhere.
-	awk -v w="${WORK##*/}" 'index($4, w) || index($5, w) { print $5 }' \
+	# What is mounted below $WORK, and what of it is mounted elsewhere.
+	awk -v w="${WORK##*/}" 'index($0, w) { print $5 }' \
 		/proc/self/mountinfo | tac | while read -r dir; do
 		umount "$(printf %b "$dir")" 2>/dev/null ||
 			umount -l "$(printf %b "$dir")"
@@ -201,20 +201,19 @@ pid_of() {
 holder_of() {
 	local fd
 
-	for fd in /proc/[0-9]*/fd/*; do
-		if [ "$fd" -ef "$1" ]; then
-			fd=${fd#/proc/}
-			echo "${fd%%/*}"
-			return
-		fi
-	done
-	return 1
+	# By name: to look at what is behind a descriptor may wait for ever.
+	fd=$(find /proc/[0-9]*/fd -maxdepth 1 \
+		-lname "$(readlink -f "$1")" 2>/dev/null | head -n 1)
+	[ -n "$fd" ] || return 1
+	fd=${fd#/proc/}
+	echo "${fd%%/*}"
 }
 
 # mount_ours IMAGE DIR [OPTIONS]; returns when it answers.
 mount_ours() {
 	local image=$1 dir=$2 opts=${3-} name
 
+	[ "$WITH" != ours ] || opts=$opts${opts:+${OURS:+,}}${OURS-}
 	name=$(basename "$dir")
 	mkdir -p "$dir"
 	case $WITH in

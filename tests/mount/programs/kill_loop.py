@@ -30,6 +30,7 @@ import waits  # noqa: E402
 WRITERS = 3
 COPY_EVERY = 10                 # rounds between judgements by the kernel
 MNT_DETACH = 2
+OPTIONS = "kernel," + os.environ.get("OURS", "")
 
 
 def fail(what):
@@ -102,11 +103,12 @@ class Writer:
         return False
 
     def is_at_work(self):
-        pid, _ = os.waitpid(self.pid, os.WNOHANG)
-        return pid == 0
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG |
+                         os.WNOWAIT) is None
 
-    def end(self, kind):
-        """Wait for the process and take over what it noted."""
+    def end(self, kind, alive=False):
+        """Wait for the process and take over what it noted. @alive: the
+        server had not been killed when it ended."""
         _, status = os.waitpid(self.pid, 0)
         status = os.waitstatus_to_exitcode(status)
         self.op = None
@@ -122,8 +124,8 @@ class Writer:
                     self.kept += 1
                 else:
                     self.op = note
-        if status not in GONE:
-            fail(f"writer {self.n}, killed while {kind}, met status {status} "
+        if status not in GONE or alive:
+            fail(f"writer {self.n}, {kind}, met status {status} "
                  f"({os.strerror(abs(status))}) in {self.op!r}")
 
     def judge(self, top, settle):
@@ -163,7 +165,7 @@ class Loop:
         with open(self.log, "ab") as log:
             self.server = subprocess.Popen(
                 [self.tool, "mount", "-f", self.image, self.where,
-                 "-o", "kernel"], stdin=subprocess.DEVNULL, stdout=log,
+                 "-o", OPTIONS], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT)
 
     def mount(self):
@@ -236,10 +238,10 @@ class Loop:
             time.sleep(self.r.random() * 0.01)
         for w in self.writers:
             if kind == "working" and not w.is_at_work():
-                self.fail(f"writer {w.n} ended with the server alive")
+                w.end("nobody was killed", True)
         self.kill()
         for w in self.writers:
-            w.end(kind)
+            w.end("killed while " + kind)
         self.detach()
         return kind
 

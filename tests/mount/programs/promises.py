@@ -5,10 +5,13 @@ A directory is a dict: name -> bytes of a file, or a str: the target of a
 symlink, or DIR. An operation is a tuple (kind, name, arguments). Each ends
 with the fsyncs that make it last, so after do() has returned it is promised;
 while do() is under way, may_be() says what a crash may leave of it.
+
+usage: promises.py DIR    tries itself
 """
 import mmap
 import os
 import random
+import sys
 
 DIR = True
 TMP = ".tmp"
@@ -215,3 +218,39 @@ def show(value):
     if not isinstance(value, bytes):
         return "not there" if value is None else repr(value)
     return f"{len(value)} bytes {value[:12].hex()}..."
+
+
+def selftest(top, steps):
+    """Does may_be() accept what is, and notice what is not?"""
+    r = random.Random(1)
+    state = {}
+    noticed = 0
+    for _ in range(steps):
+        op = choose(r, state)
+        do(top, op)
+        new = after(state, op)
+        got = read(top)
+        assert may_be(got, new, None) is None, op
+        assert may_be(got, state, op) is None, op
+        assert may_be(state, state, op) is None, op
+        if got != state:
+            assert may_be(state, new, None) is not None, op
+        for name, value in got.items():
+            # A byte changed, cut, or a name lost, that no operation touched.
+            if name in op or not isinstance(value, bytes) or not value:
+                continue
+            at = r.randrange(len(value))
+            for bad in (value[:at], value[:at] + bytes([value[at] ^ 1]) +
+                        value[at + 1:], None):
+                wrong = dict(got)
+                wrong[name] = bad
+                if bad is None:
+                    del wrong[name]
+                assert may_be(wrong, state, op) is not None, (op, name)
+                noticed += 1
+        state = new
+    print(f"{steps} operations, {noticed} broken promises noticed")
+
+
+if __name__ == "__main__":
+    selftest(sys.argv[1], 300)

@@ -349,6 +349,23 @@ case_no_room_below_the_image() {
 	[ "$("$UEXT4" cat "$WORK/img:/early")" = early ]
 }
 
+# The same of a server in the background: who unmounts is told.
+case_umount_tells_that_not_all_was_written() {
+	need_ours
+	mkdir "$WORK/place"
+	mount -t tmpfs -o size=12M none "$WORK/place"
+	make_image "$WORK/place/img" 64M -E lazy_journal_init=1
+	"$UEXT4" mount "$WORK/place/img" "$MNT"
+	holder_of "$WORK/place/img" >"$WORK/.pid.server"
+	# All of it fits into the memory of the server.
+	dd if=/dev/urandom of="$MNT/big" bs=1M count=20 status=none \
+		2>/dev/null || :
+	fails 1 "not everything was written" "$UEXT4" umount "$MNT"
+	await exit "$(cat "$WORK/.pid.server")"
+	! is_mounted "$MNT"
+	umount "$WORK/place"
+}
+
 # ---- the FUSE device and its connection --------------------------------------
 
 case_no_fuse_device() {

@@ -52,6 +52,30 @@ m.flush()' "$MNT/f"
 	fsck_clean "$WORK/img"
 }
 
+# The kernel reads the rest of a page with a handle that may only write.
+case_parts_of_pages_in_the_writeback_cache() {
+	need_ours
+	make_image "$WORK/img" 32M
+	mount_ours "$WORK/img" "$MNT"
+	head -c 1000000 /dev/urandom >"$WORK/f"
+	cp "$WORK/f" "$MNT/f"
+	umount_ours "$MNT"
+	mount_ours "$WORK/img" "$MNT" writeback_cache
+	for at in 5 4090 8192 700001 999999; do
+		for f in "$WORK/f" "$MNT/f"; do
+			printf 'twelve bytes' | dd of="$f" bs=12 seek="$at" \
+				oflag=seek_bytes conv=notrunc status=none
+		done
+	done
+	printf more >>"$WORK/f"
+	printf more >>"$MNT/f"
+	cmp "$WORK/f" "$MNT/f"
+	umount_ours "$MNT"
+	mount_kernel "$WORK/img" "$WORK/kernel" ro
+	cmp "$WORK/f" "$WORK/kernel/f"
+	umount "$WORK/kernel"
+}
+
 case_direct_read_into_a_map_of_the_file() { alone read_into_own_map; }
 case_direct_write_from_a_map_of_the_file() { alone write_from_own_map; }
 case_direct_io_beside_a_map() { alone direct_and_mapped; }

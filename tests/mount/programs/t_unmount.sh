@@ -109,22 +109,58 @@ case_umount_of_a_background_mount() {
 	judge
 }
 
+# Put the tool where it would be installed, in this namespace alone: mount(8)
+# looks for its helpers in /sbin.
+install_helpers() {
+	local dir=$WORK/sbin sbin
+
+	sbin=$(readlink -f /sbin)
+	mkdir "$dir"
+	ln -s "$UEXT4" "$dir/mount.fuse.uext4"
+	ln -s "$UEXT4" "$dir/umount.fuse.uext4"
+	mount -t overlay -o "lowerdir=$dir:$sbin" "$WORK" "$sbin" 2>/dev/null ||
+		skip "nothing can be laid over $sbin"
+}
+
 case_mount_8_finds_us_by_type() {
-	local server dir
+	local server
 
 	need_ours
 	make_image "$WORK/img" 64M
-	# As it is installed, in a /sbin of this namespace alone.
-	dir=$WORK/sbin
-	mkdir "$dir"
-	ln -s "$UEXT4" "$dir/mount.fuse.uext4"
-	PATH=$dir:$PATH mount.fuse.uext4 "$WORK/img" "$MNT" -o rw,noauto,nofail
+	install_helpers
+	mount -t fuse.uext4 -o rw,noauto,nofail "$WORK/img" "$MNT"
 	server=$(holder_of "$WORK/img")
 	echo "$server" >"$WORK/.pid.server"
+	[ "$(findmnt -rno FSTYPE "$MNT")" = fuse.uext4 ]
 	dirty "$MNT"
 	umount "$MNT"
 	await exit "$server"
 	judge
+}
+
+case_fstab_finds_us_by_type() {
+	local server
+
+	need_ours
+	make_image "$WORK/img" 64M
+	install_helpers
+	echo "$WORK/img $MNT fuse.uext4 defaults,x-systemd.automount 0 0" \
+		>"$WORK/fstab"
+	mount -T "$WORK/fstab" "$MNT"
+	server=$(holder_of "$WORK/img")
+	echo "$server" >"$WORK/.pid.server"
+	dirty "$MNT"
+	# By the table of mounts umount(8) finds the helper that waits.
+	umount -a -t fuse.uext4
+	! is_mounted "$MNT"
+	judge
+	await exit "$server"
+	# And a failure is one.
+	: >"$WORK/img"
+	! mount -T "$WORK/fstab" "$MNT" 2>"$WORK/said" ||
+		die "nothing was mounted"
+	grep -q "not an ext2/3/4 file system" "$WORK/said"
+	! is_mounted "$MNT"
 }
 
 # ---- what is in use ----------------------------------------------------------
@@ -180,7 +216,8 @@ case_sigterm_with_open_files_keeps_what_was_written() {
 	ended "$MNT"
 	! is_mounted "$MNT" || die "$MNT is still mounted"
 	# Those who still have files open are told, not left hanging.
-	! echo late 2>/dev/null >&7 || die "a write after the end succeeded"
+	! python3 -c 'import os; os.write(7, b"late"); os.fsync(7)' \
+		2>/dev/null || die "a write after the end was synced"
 	! cat <&8 2>/dev/null || die "a read after the end succeeded"
 	exec 7>&- 8>&-
 	mount_kernel "$WORK/img" "$WORK/kernel" ro
