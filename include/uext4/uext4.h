@@ -456,6 +456,7 @@ UEXT4_API int uext4_sync_range(
 #define UEXT4_FALLOC_KEEP_SIZE  0x1u
 #define UEXT4_FALLOC_PUNCH_HOLE 0x2u /* with KEEP_SIZE */
 #define UEXT4_FALLOC_ZERO_RANGE 0x4u
+#define UEXT4_FALLOC_KILLPRIV   0x20u /* as UEXT4_RW_KILLPRIV */
 UEXT4_API int uext4_fallocate(struct uext4_file *file, unsigned mode,
 		uint64_t pos, uint64_t len);
 /* First position >= @pos of data, or of a hole. -ENXIO. */

@@ -269,8 +269,8 @@ static int falloc_zero(
 	return ret < 0 ? ret : falloc_finish(inode, keep ? 0 : end);
 }
 
-static int falloc_locked(struct uext4_file *file, unsigned mode, uint64_t pos,
-		uint64_t len)
+static int falloc_locked(struct uext4_file *file, unsigned mode, unsigned rwf,
+		uint64_t pos, uint64_t len)
 {
 	struct inode *inode = file->inode;
 	const struct geo *geo = inode->it->geo;
@@ -290,7 +290,7 @@ static int falloc_locked(struct uext4_file *file, unsigned mode, uint64_t pos,
 	if (ret < 0)
 		return ret;
 	iomap_dio_drain(&inode->file);
-	ret = file_modified(file);
+	ret = file_modified(file, rwf);
 	if (ret < 0)
 		return ret;
 	if (mode & UEXT4_FALLOC_PUNCH_HOLE)
@@ -303,9 +303,11 @@ static int falloc_locked(struct uext4_file *file, unsigned mode, uint64_t pos,
 int uext4_fallocate(struct uext4_file *file, unsigned mode, uint64_t pos,
 		uint64_t len)
 {
+	unsigned rwf = mode & UEXT4_FALLOC_KILLPRIV ? UEXT4_RW_KILLPRIV : 0;
 	struct inode *inode = file->inode;
 	int ret;
 
+	mode &= ~UEXT4_FALLOC_KILLPRIV;
 	if (!file_can_write(file))
 		return -EBADF;
 	if (len == 0 || pos > INT64_MAX || len > INT64_MAX - pos)
@@ -325,7 +327,7 @@ int uext4_fallocate(struct uext4_file *file, unsigned mode, uint64_t pos,
 
 	inode_spend_as(inode, file->is_super);
 	rwsem_write_lock(&inode->rwsem);
-	ret = falloc_locked(file, mode, pos, len);
+	ret = falloc_locked(file, mode, rwf, pos, len);
 	rwsem_write_unlock(&inode->rwsem);
 	if (ret == 0 && (file->flags & (UEXT4_O_SYNC | UEXT4_O_DSYNC)))
 		ret = inode_sync(inode, !(file->flags & UEXT4_O_SYNC));

@@ -112,13 +112,14 @@ static int write_strip_and_stamp(
 	return handle_finish(h, ret);
 }
 
-int file_modified(struct uext4_file *file)
+int file_modified(struct uext4_file *file, unsigned rwf)
 {
 	bool caps;
-	int strip = write_needs_strip(file, 0, &caps);
+	int strip = write_needs_strip(file, rwf, &caps);
 
 	rwsem_assert_write_held(&file->inode->rwsem);
-	return strip < 0 ? strip : write_strip_and_stamp(file, 0, strip, caps);
+	return strip < 0 ? strip
+			 : write_strip_and_stamp(file, rwf, strip, caps);
 }
 
 bool write_is_append(const struct uext4_file *file, unsigned rwf)

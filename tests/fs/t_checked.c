@@ -341,6 +341,15 @@ static void killpriv(struct env *e, const char *path, unsigned direct)
 	assert_int_equal(put_queued(e, f, UEXT4_RW_KILLPRIV, 4096, 'c', 4096),
 			4096);
 	assert_int_equal(env_stat(e, path).mode & 07777, 02767);
+	assert_int_equal(set_mode(e, path, 06777, NULL), 0);
+	assert_int_equal(
+			uext4_fallocate(f,
+					UEXT4_FALLOC_KEEP_SIZE |
+							UEXT4_FALLOC_PUNCH_HOLE |
+							UEXT4_FALLOC_KILLPRIV,
+					65536, 4096),
+			0);
+	assert_int_equal(env_stat(e, path).mode & 07777, 0777);
 	env_expect(f, 0, 4096, 'b');
 	env_expect(f, 4096, 4096, 'c');
 	env_close(f);
