@@ -59,25 +59,26 @@ void nodes_fini(struct nodes *t)
 
 struct srv_node *nodes_told(struct nodes *t, struct uext4_node *node)
 {
-	struct srv_node *new = malloc(sizeof(*new));
-	uint32_t ino = uext4_node_ino(node);
-	unsigned i = shard_of(ino);
+	struct srv_node key = { .ino = uext4_node_ino(node) };
+	unsigned i = shard_of(key.ino);
 	struct srv_node *sn;
+	bool known;
 
-	if (!new) {
-		uext4_node_put(node);
-		return NULL;
-	}
-	*new = (struct srv_node){ .node = node, .nlookup = 1, .ino = ino };
 	pthread_mutex_lock(&t->shard[i].lock);
-	sn = RB_INSERT(srv_node_tree, &t->shard[i].tree, new);
+	sn = RB_FIND(srv_node_tree, &t->shard[i].tree, &key);
+	known = sn != NULL;
+	if (!known)
+		sn = calloc(1, sizeof(*sn));
+	if (sn && !known) {
+		sn->node = node;
+		sn->ino = key.ino;
+		RB_INSERT(srv_node_tree, &t->shard[i].tree, sn);
+	}
 	if (sn)
 		sn->nlookup++;
 	pthread_mutex_unlock(&t->shard[i].lock);
-	if (!sn)
-		return new;
-	free(new);
-	uext4_node_put(node);
+	if (known || !sn)
+		uext4_node_put(node);
 	return sn;
 }
 
