@@ -43,15 +43,31 @@ static void reply_done(const struct ioctl_req *r, int ret)
 		(void)fuse_reply_ioctl(r->req, 0, NULL, 0);
 }
 
+/* False if it cannot be had, which is answered then. */
+static bool stat_it(const struct ioctl_req *r, struct uext4_stat *ret_st)
+{
+	int ret = uext4_node_stat(r->node, ret_st);
+
+	if (ret < 0)
+		srv_reply(r->req, ret);
+	return ret == 0;
+}
+
+static bool take_in(const struct ioctl_req *r, void *ret_in, size_t size)
+{
+	if (r->in_size < size) {
+		srv_reply(r->req, -EINVAL);
+		return false;
+	}
+	memcpy(ret_in, r->in, size);
+	return true;
+}
+
 static void get_flags(const struct ioctl_req *r)
 {
 	struct uext4_stat st;
-	int ret;
 
-	ret = uext4_node_stat(r->node, &st);
-	if (ret < 0)
-		srv_reply(r->req, ret);
-	else
+	if (stat_it(r, &st))
 		reply_out(r, &st.flags, sizeof(st.flags));
 }
 
@@ -60,11 +76,8 @@ static void set_flags(const struct ioctl_req *r)
 	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS };
 	int ret;
 
-	if (r->in_size < sizeof(a.flags)) {
-		srv_reply(r->req, -EINVAL);
+	if (!take_in(r, &a.flags, sizeof(a.flags)))
 		return;
-	}
-	memcpy(&a.flags, r->in, sizeof(a.flags));
 	ret = uext4_node_setattr(r->node, &a, &r->cred);
 	if (ret == 0)
 		srv_attr_changed(r->s, r->ino);
@@ -90,13 +103,9 @@ static void get_xattr(const struct ioctl_req *r)
 	struct fsxattr fa = { 0 };
 	struct uext4_stat st;
 	size_t i;
-	int ret;
 
-	ret = uext4_node_stat(r->node, &st);
-	if (ret < 0) {
-		srv_reply(r->req, ret);
+	if (!stat_it(r, &st))
 		return;
-	}
 	for (i = 0; i < NXFLAGS; i++) {
 		if (st.flags & xflags[i].flag)
 			fa.fsx_xflags |= xflags[i].xflag;
@@ -111,14 +120,10 @@ static void set_xattr(const struct ioctl_req *r)
 	struct fsxattr fa;
 	struct uext4_stat st;
 	size_t i;
-	int ret;
+	int ret = 0;
 
-	if (r->in_size < sizeof(fa)) {
-		srv_reply(r->req, -EINVAL);
+	if (!take_in(r, &fa, sizeof(fa)) || !stat_it(r, &st))
 		return;
-	}
-	memcpy(&fa, r->in, sizeof(fa));
-	ret = uext4_node_stat(r->node, &st);
 	a.flags = st.flags;
 	for (i = 0; i < NXFLAGS; i++) {
 		known |= xflags[i].xflag;
@@ -126,7 +131,7 @@ static void set_xattr(const struct ioctl_req *r)
 		if (fa.fsx_xflags & xflags[i].xflag)
 			a.flags |= xflags[i].flag;
 	}
-	if (ret == 0 && ((fa.fsx_xflags & ~known) || fa.fsx_projid != 0))
+	if ((fa.fsx_xflags & ~known) || fa.fsx_projid != 0)
 		ret = -EOPNOTSUPP;
 	if (ret == 0)
 		ret = uext4_node_setattr(r->node, &a, &r->cred);
@@ -138,12 +143,8 @@ static void set_xattr(const struct ioctl_req *r)
 static void get_version(const struct ioctl_req *r)
 {
 	struct uext4_stat st;
-	int ret;
 
-	ret = uext4_node_stat(r->node, &st);
-	if (ret < 0)
-		srv_reply(r->req, ret);
-	else
+	if (stat_it(r, &st))
 		reply_out(r, &st.generation, sizeof(st.generation));
 }
 
@@ -172,11 +173,8 @@ static void trim(const struct ioctl_req *r)
 	uint64_t done = 0;
 	int ret;
 
-	if (r->in_size < sizeof(range)) {
-		srv_reply(r->req, -EINVAL);
+	if (!take_in(r, &range, sizeof(range)))
 		return;
-	}
-	memcpy(&range, r->in, sizeof(range));
 	ret = uext4_trim(r->s->fs, range.start, range.len, range.minlen,
 			&r->cred, &done);
 	if (ret < 0) {
@@ -203,12 +201,8 @@ static void set_label(const struct ioctl_req *r)
 {
 	char label[FSLABEL_MAX + 1] = { 0 };
 
-	if (r->in_size < FSLABEL_MAX) {
-		srv_reply(r->req, -EINVAL);
-		return;
-	}
-	memcpy(label, r->in, FSLABEL_MAX);
-	reply_done(r, uext4_set_label(r->s->fs, label, &r->cred));
+	if (take_in(r, label, FSLABEL_MAX))
+		reply_done(r, uext4_set_label(r->s->fs, label, &r->cred));
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the parameters are libfuse's */
