@@ -253,6 +253,29 @@ static void cli_log(void *ctx, enum uext4_log_level level, const char *msg)
 	}
 }
 
+int cli_place(struct cli *c, const char *image, struct uext4_mount_opts *opts)
+{
+	int ret;
+
+	opts->offset = c->offset;
+	opts->limit = c->limit;
+	if (c->partition == 0)
+		return 0;
+	ret = cli_find_partition(
+			image, c->partition, &opts->offset, &opts->limit);
+	if (ret == -ENXIO)
+		return cli_errf(c,
+				"%s: has no partition %u; see what it has with "
+				"fdisk -l",
+				image, c->partition);
+	if (ret == -ERANGE)
+		return cli_errf(c,
+				"%s: partition %u does not lie inside the "
+				"disk; the table is wrong",
+				image, c->partition);
+	return ret < 0 ? cli_err(c, image, NULL, ret) : 0;
+}
+
 int cli_mount(struct cli *c, const char *image, bool rdonly,
 		struct uext4_fs **ret_fs)
 {
@@ -261,29 +284,14 @@ int cli_mount(struct cli *c, const char *image, bool rdonly,
 		.flags = UEXT4_MNT_NOTHREAD | UEXT4_MNT_NOATIME,
 		.log = cli_log,
 		.log_ctx = c,
-		.offset = c->offset,
-		.limit = c->limit,
 	};
 	int ret;
 
 	if (rdonly)
 		opts.flags |= UEXT4_MNT_RDONLY;
-	if (c->partition != 0) {
-		ret = cli_find_partition(
-				image, c->partition, &opts.offset, &opts.limit);
-		if (ret == -ENXIO)
-			return cli_errf(c,
-					"%s: has no partition %u; see what it "
-					"has with fdisk -l",
-					image, c->partition);
-		if (ret == -ERANGE)
-			return cli_errf(c,
-					"%s: partition %u does not lie inside "
-					"the disk; the table is wrong",
-					image, c->partition);
-		if (ret < 0)
-			return cli_err(c, image, NULL, ret);
-	}
+	ret = cli_place(c, image, &opts);
+	if (ret != 0)
+		return ret;
 	ret = uext4_mount(image, &opts, ret_fs);
 	return ret < 0 ? cli_err(c, image, NULL, ret) : 0;
 }

@@ -72,6 +72,9 @@ void cli_warnf(struct cli *c, const char *fmt, ...)
 int cli_usage(struct cli *c);
 int cli_bad_value(struct cli *c, const char *what, const char *text);
 
+/* Where in @image the file system is, as --offset and --partition say, into
+ * @opts. 0, or the exit status, the line being printed. */
+int cli_place(struct cli *c, const char *image, struct uext4_mount_opts *opts);
 /* Mount for one command. On failure the line has been printed. */
 int cli_mount(struct cli *c, const char *image, bool rdonly,
 		struct uext4_fs **ret_fs);

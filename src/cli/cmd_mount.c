@@ -190,47 +190,25 @@ static int run_behind(struct mount_run *run, struct serve_opts *o)
 	return status;
 }
 
-static int place_partition(struct cli *c, struct serve_opts *o)
-{
-	int ret;
-
-	o->mnt.offset = c->offset;
-	o->mnt.limit = c->limit;
-	if (c->partition == 0)
-		return 0;
-	ret = cli_find_partition(
-			o->image, c->partition, &o->mnt.offset, &o->mnt.limit);
-	if (ret == -ENXIO)
-		return cli_errf(c,
-				"%s: has no partition %u; see what it has with "
-				"fdisk -l",
-				o->image, c->partition);
-	return ret < 0 ? cli_err(c, o->image, NULL, ret) : 0;
-}
-
 static int mount_it(struct mount_run *run, char **args, struct serve_opts *o)
 {
 	char *image = realpath(args[0], NULL);
 	struct cli *c = run->c;
 	char *dir = NULL;
-	int ret = 0;
+	int ret;
 
-	if (!image)
-		ret = cli_err(c, args[0], NULL, -errno);
-	else
+	ret = image ? check_dir(c, args[1]) : cli_err(c, args[0], NULL, -errno);
+	if (ret == 0) {
 		dir = realpath(args[1], NULL);
-	if (ret != 0)
-		; /* said */
-	else if (!dir && errno != ENOTCONN)
-		ret = cli_err(c, NULL, args[1], -errno);
-	else
-		ret = check_dir(c, dir ? dir : args[1]);
+		if (!dir)
+			ret = cli_err(c, NULL, args[1], -errno);
+	}
 	o->image = image;
 	o->dir = dir;
 	if (ret == 0)
 		ret = check_image(c, image);
 	if (ret == 0)
-		ret = place_partition(c, o);
+		ret = cli_place(c, image, &o->mnt);
 	if (ret == 0)
 		ret = mount_opts_finish(c, o);
 	if (ret == 0)
