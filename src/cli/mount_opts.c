@@ -199,13 +199,22 @@ static int take_idmap(struct cli *c, const char *name, const char *value,
 					  name, value);
 }
 
-static int take_number(struct cli *c, const char *name, const char *value,
-		struct serve_opts *o, bool *ret_known)
-{
-	uint64_t n = 0;
-	int ret = cli_parse_size(value, &n);
+static const struct {
+	const char *name;
+	uint64_t min, max;
+} numbers[] = {
+	{ "commit", 0, INT32_MAX },
+	{ "cache_size", 0, SIZE_MAX / 2 },
+	{ "meta_cache", 0, SIZE_MAX / 2 },
+	{ "offset", 0, SIZE_MAX / 2 },
+	{ "partition", 0, INT32_MAX },
+	{ "threads", 1, 64 },
+};
+#define NNUMBERS (sizeof(numbers) / sizeof(numbers[0]))
 
-	*ret_known = true;
+static void set_number(struct cli *c, const char *name, uint64_t n,
+		struct serve_opts *o)
+{
 	if (strcmp(name, "commit") == 0)
 		o->mnt.commit_interval = (uint32_t)n;
 	else if (strcmp(name, "cache_size") == 0)
@@ -216,27 +225,26 @@ static int take_number(struct cli *c, const char *name, const char *value,
 		c->offset = n;
 	else if (strcmp(name, "partition") == 0)
 		c->partition = (uint32_t)n;
-	else if (strcmp(name, "threads") == 0)
-		o->threads = (unsigned)n;
 	else
-		*ret_known = false;
-	if (!*ret_known ||
-			(ret == 0 && n <= SIZE_MAX / 2 &&
-					(n <= 64 || name[0] != 't') &&
-					(n > 0 || name[0] != 't') &&
-					(n <= INT32_MAX || name[0] != 'p')))
-		return 0;
-	return cli_errf(c, "%s=%s: not a number that it can be", name, value);
+		o->threads = (unsigned)n;
 }
 
 static int take_value(struct cli *c, const char *name, const char *value,
 		struct serve_opts *o)
 {
-	bool known;
-	int ret = take_number(c, name, value, o, &known);
+	uint64_t n;
+	size_t i;
 
-	if (known)
-		return ret;
+	for (i = 0; i < NNUMBERS; i++) {
+		if (strcmp(numbers[i].name, name) != 0)
+			continue;
+		if (cli_parse_size(value, &n) < 0 || n < numbers[i].min ||
+				n > numbers[i].max)
+			return cli_errf(c, "%s=%s: not a number that it can be",
+					name, value);
+		set_number(c, name, n, o);
+		return 0;
+	}
 	if (strcmp(name, "uidmap") == 0 || strcmp(name, "gidmap") == 0 ||
 			strcmp(name, "idmap") == 0)
 		return take_idmap(c, name, value, o);
@@ -305,6 +313,10 @@ int mount_opts_finish(struct cli *c, struct serve_opts *o)
 		return cli_errf(c,
 				"allow_other and maps of ids exclude each "
 				"other: leave one out");
+	if (!o->checked && o->writeback_cache)
+		return cli_errf(c,
+				"writeback_cache and maps of ids exclude "
+				"each other: leave one out");
 	if (o->mnt.flags & UEXT4_MNT_RDONLY)
 		ret = kernel_add(c, o, "ro");
 	if (ret == 0 && o->checked)

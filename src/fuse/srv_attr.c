@@ -30,6 +30,8 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	reply_attr(req, ino);
 }
 
+#define KEPT_TIMES (UEXT4_SET_ATIME | UEXT4_SET_MTIME | UEXT4_SET_CTIME)
+
 static uint32_t setattr_mask(int to_set)
 {
 	static const struct {
@@ -94,11 +96,15 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	int ret = setattr_ids(s, &a);
 
 	/* An open file may be cut by who opened it, whatever its mode says
-	 * now; times that the kernel kept are its own. */
-	if (fi || (a.mask & UEXT4_SET_CTIME))
+	 * now. */
+	if (fi)
 		cred.flags |= UEXT4_CRED_CHECKED;
-	if (a.mask & UEXT4_SET_CTIME)
-		cred.flags |= UEXT4_CRED_SUPER;
+	/* Times alone that the kernel kept (writeback_cache) are its own. With
+	 * anything else they are now, and who asks is who he is. */
+	if ((a.mask & ~KEPT_TIMES) != 0)
+		a.mask &= ~UEXT4_SET_CTIME;
+	else if (a.mask & UEXT4_SET_CTIME)
+		cred.flags |= UEXT4_CRED_SUPER | UEXT4_CRED_CHECKED;
 	if (ret == 0)
 		ret = uext4_node_setattr(srv_node(s, ino), &a, &cred);
 	if (ret < 0)
