@@ -37,16 +37,24 @@
 #define WRITE_HEAD  80u
 #define REQUEST_MAX ((size_t)(256 + 4) * PAGE)
 
+#define THREADS_MAX 64u
+
+struct pool;
+
+struct worker {
+	struct pool *pool;
+	pthread_t thread;
+	char *mem; /* of the requests it reads */
+};
+
 struct pool {
 	struct srv srv;
-	struct serve_opts *opts;
 	int ended; /* eventfd: no worker is left */
 	int signals;
-	_Atomic unsigned running;
-	_Atomic int failed; /* first unexpected errno of a worker */
-	atomic_bool stop;
-	pthread_t thread[64];
-	unsigned nthreads;
+	_Atomic unsigned running; /* workers, and who starts them */
+	_Atomic int failed;       /* first unexpected errno of a worker */
+	struct worker worker[THREADS_MAX];
+	unsigned nworkers;
 };
 
 static _Thread_local struct srv_worker me;
@@ -63,7 +71,7 @@ static void work(struct pool *p, char *mem)
 {
 	struct fuse_session *se = p->srv.se;
 
-	while (!atomic_load(&p->stop) && !fuse_session_exited(se)) {
+	while (!fuse_session_exited(se)) {
 		struct fuse_buf buf = { .mem = mem + PAGE - WRITE_HEAD };
 		int n = fuse_session_receive_buf(se, &buf);
 
@@ -95,38 +103,46 @@ static void leave(struct pool *p)
 
 static void *worker_main(void *arg)
 {
-	struct pool *p = arg;
-	char *mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
+	struct worker *w = arg;
 
-	if (mem) {
-		me.data = mem + PAGE;
-		me.size = (size_t)256 * PAGE;
-		work(p, mem);
-	} else {
-		atomic_store(&p->failed, -ENOMEM);
-	}
-	free(mem);
-	leave(p);
+	me.data = w->mem + PAGE;
+	me.size = (size_t)256 * PAGE;
+	work(w->pool, w->mem);
+	leave(w->pool);
 	return NULL;
+}
+
+static int start_worker(struct pool *p, struct worker *w)
+{
+	int ret;
+
+	w->pool = p;
+	w->mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
+	if (!w->mem)
+		return -ENOMEM;
+	atomic_fetch_add(&p->running, 1);
+	ret = pthread_create(&w->thread, NULL, worker_main, w);
+	if (ret == 0)
+		return 0;
+	atomic_fetch_sub(&p->running, 1);
+	free(w->mem);
+	return -ret;
 }
 
 static int start_workers(struct pool *p)
 {
-	unsigned i;
 	int ret = 0;
 
 	atomic_store(&p->running, 1); /* until all are started */
-	for (i = 0; i < p->opts->threads && ret == 0; i++) {
-		atomic_fetch_add(&p->running, 1);
-		ret = pthread_create(&p->thread[i], NULL, worker_main, p);
+	while (ret == 0 && p->nworkers < p->srv.opts->threads &&
+			p->nworkers < THREADS_MAX) {
+		ret = start_worker(p, &p->worker[p->nworkers]);
 		if (ret == 0)
-			p->nthreads++;
-		else
-			atomic_fetch_sub(&p->running, 1);
+			p->nworkers++;
 	}
 	/* The mount may have ended meanwhile, and all of them with it. */
 	leave(p);
-	return -ret;
+	return ret;
 }
 
 /* No worker takes another request. */
@@ -135,16 +151,17 @@ static void stop_workers(struct pool *p)
 	struct pollfd pfd = { .fd = p->ended, .events = POLLIN };
 	unsigned i;
 
-	atomic_store(&p->stop, true);
 	fuse_session_exit(p->srv.se);
 	while (atomic_load(&p->running) > 0) {
-		for (i = 0; i < p->nthreads; i++)
-			(void)pthread_kill(p->thread[i], WAKE_SIGNAL);
+		for (i = 0; i < p->nworkers; i++)
+			(void)pthread_kill(p->worker[i].thread, WAKE_SIGNAL);
 		(void)poll(&pfd, 1, WAKE_MS);
 	}
-	for (i = 0; i < p->nthreads; i++)
-		(void)pthread_join(p->thread[i], NULL);
-	p->nthreads = 0;
+	for (i = 0; i < p->nworkers; i++) {
+		(void)pthread_join(p->worker[i].thread, NULL);
+		free(p->worker[i].mem);
+	}
+	p->nworkers = 0;
 }
 
 /* ---- the mount point ---- */
@@ -158,20 +175,22 @@ static void on_wake(int sig)
 static int mount_quietly(struct pool *p, char *why)
 {
 	int mem = memfd_create("said", MFD_CLOEXEC);
-	int old = dup(STDERR_FILENO);
+	int old = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
 	ssize_t n;
 	int ret;
 
 	(void)fflush(stderr);
-	if (mem >= 0)
+	if (mem >= 0 && old >= 0)
 		(void)dup2(mem, STDERR_FILENO);
 	errno = 0;
-	ret = fuse_session_mount(p->srv.se, p->opts->dir);
+	ret = fuse_session_mount(p->srv.se, p->srv.opts->dir);
 	if (ret != 0)
 		ret = errno > 0 ? -errno : -EPERM;
 	(void)fflush(stderr);
-	(void)dup2(old, STDERR_FILENO);
-	(void)close(old);
+	if (old >= 0) {
+		(void)dup2(old, STDERR_FILENO);
+		(void)close(old);
+	}
 	if (ret != 0 && mem >= 0) {
 		n = pread(mem, why, SERVE_WHY - 1, 0);
 		why[n > 0 ? n : 0] = '\0';
@@ -185,16 +204,18 @@ static int session_open(struct pool *p, char *why)
 {
 	char prog[] = "uext4";
 	char dash_o[] = "-o";
-	char *argv[] = { prog, dash_o, p->opts->fuse, NULL };
+	char opts[sizeof(p->srv.opts->fuse)];
+	char *argv[] = { prog, dash_o, opts, NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
 	int ret;
 
+	memcpy(opts, p->srv.opts->fuse, sizeof(opts));
 	p->srv.se = fuse_session_new(&args, &srv_ops, sizeof(srv_ops), &p->srv);
 	fuse_opt_free_args(&args);
 	if (!p->srv.se) {
 		(void)snprintf(why, SERVE_WHY,
 				"libfuse refused the options %.400s",
-				p->opts->fuse);
+				p->srv.opts->fuse);
 		return -EINVAL;
 	}
 	ret = mount_quietly(p, why);
@@ -228,7 +249,7 @@ static void flush_kernel(const struct pool *p)
 	pid_t pid = fork();
 
 	if (pid == 0)
-		flush_and_exit(p->opts->dir);
+		flush_and_exit(p->srv.opts->dir);
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 }
@@ -236,7 +257,7 @@ static void flush_kernel(const struct pool *p)
 /* libfuse takes a cut connection for an unmounted one. */
 static void detach_dead(const struct pool *p)
 {
-	const char *dir = p->opts->dir;
+	const char *dir = p->srv.opts->dir;
 	pid_t pid;
 
 	if (geteuid() == 0) {
@@ -268,11 +289,13 @@ static int signals_open(struct pool *p)
 	(void)sigaction(WAKE_SIGNAL, &wake, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	p->signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (p->signals < 0)
+		return -errno;
 	p->ended = eventfd(0, EFD_CLOEXEC);
-	return p->signals < 0 || p->ended < 0 ? -errno : 0;
+	return p->ended < 0 ? -errno : 0;
 }
 
-/* Until the mount is gone or a signal comes. */
+/* Until the mount is gone or a signal comes. -ENOTCONN: a dead one is left. */
 static int wait_for_end(struct pool *p)
 {
 	struct pollfd pfd[] = {
@@ -285,40 +308,49 @@ static int wait_for_end(struct pool *p)
 		if (errno != EINTR)
 			return -errno;
 	}
-	if (pfd[0].revents == 0)
+	if (pfd[0].revents == 0) {
 		flush_kernel(p);
-	else if (statvfs(p->opts->dir, &st) < 0 && errno == ENOTCONN)
-		atomic_store(&p->failed, -ENOTCONN); /* cut, not unmounted */
-	return 0;
+		return 0;
+	}
+	/* Workers that failed have left a connection that nobody answers. */
+	if (atomic_load(&p->failed) != 0)
+		return 0;
+	/* Cut, or unmounted as it should be? */
+	return statvfs(p->srv.opts->dir, &st) < 0 && errno == ENOTCONN
+			? -ENOTCONN
+			: 0;
 }
 
 static int serve_mounted(struct pool *p, char *why)
 {
 	struct statvfs st;
 	int ret;
-	int err;
 
 	ret = start_workers(p);
-	if (ret == 0 && p->opts->probe && statvfs(p->opts->dir, &st) < 0) {
+	if (ret < 0)
+		(void)snprintf(why, SERVE_WHY, "cannot start its threads: %s",
+				uext4_strerror(ret));
+	if (ret == 0 && p->srv.opts->probe &&
+			statvfs(p->srv.opts->dir, &st) < 0) {
 		ret = -errno;
 		(void)snprintf(why, SERVE_WHY, "the mount does not answer: %s",
 				uext4_strerror(-errno));
 	}
 	if (ret == 0) {
-		p->opts->ready(p->opts->ready_ctx);
+		p->srv.opts->ready(p->srv.opts->ready_ctx);
 		ret = wait_for_end(p);
 	}
 	stop_workers(p);
 	fuse_session_unmount(p->srv.se);
-	err = atomic_load(&p->failed);
-	if (ret == 0 && err != 0) {
+	if (ret == -ENOTCONN)
 		detach_dead(p);
+	else if (ret == 0)
+		ret = atomic_load(&p->failed);
+	if (ret < 0 && why[0] == '\0')
 		(void)snprintf(why, SERVE_WHY,
 				"the connection to the kernel was lost: %s; "
 				"what was written until then is kept",
-				uext4_strerror(err));
-		ret = err;
-	}
+				uext4_strerror(ret));
 	return ret;
 }
 
@@ -329,7 +361,7 @@ static int serve_image(struct pool *p, struct uext4_image *image, char *why)
 	int ret;
 	int err;
 
-	ret = uext4_mount_image(image, &p->opts->mnt, &s->fs);
+	ret = uext4_mount_image(image, &p->srv.opts->mnt, &s->fs);
 	if (ret < 0)
 		return ret;
 	ret = nodes_init(&s->nodes, s->fs);
@@ -343,7 +375,6 @@ static int serve_image(struct pool *p, struct uext4_image *image, char *why)
 
 int serve(const struct serve_opts *o, char why[SERVE_WHY])
 {
-	struct serve_opts opts = *o;
 	struct uext4_image *image = NULL;
 	struct pool *p;
 	int ret;
@@ -352,14 +383,11 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	p->opts = &opts;
-	p->srv.opts = &opts;
-	p->srv.checked = opts.checked;
+	p->srv.opts = o;
+	p->signals = p->ended = -1;
 	LIST_INIT(&p->srv.handles);
 	pthread_mutex_init(&p->srv.handles_lock, NULL);
-	if (opts.threads > sizeof(p->thread) / sizeof(p->thread[0]))
-		opts.threads = sizeof(p->thread) / sizeof(p->thread[0]);
-	ret = uext4_image_open(opts.image, &opts.mnt, &image);
+	ret = uext4_image_open(o->image, &o->mnt, &image);
 	if (ret == 0)
 		ret = signals_open(p);
 	if (ret == 0)
@@ -371,9 +399,9 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 		fuse_session_unmount(p->srv.se);
 		fuse_session_destroy(p->srv.se);
 	}
-	if (p->signals > 0)
+	if (p->signals >= 0)
 		(void)close(p->signals);
-	if (p->ended > 0)
+	if (p->ended >= 0)
 		(void)close(p->ended);
 	pthread_mutex_destroy(&p->srv.handles_lock);
 	free(p);

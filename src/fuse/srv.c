@@ -54,11 +54,17 @@ struct uext4_cred srv_cred(fuse_req_t req)
 
 	if (c.uid == 0)
 		c.flags |= UEXT4_CRED_SUPER;
-	if (s->checked)
+	if (s->opts->checked)
 		c.flags |= UEXT4_CRED_CHECKED;
 	else if (c.uid != 0)
 		cred_groups(req, &c);
 	return c;
+}
+
+bool srv_is_super(fuse_req_t req)
+{
+	return idmap_to_image(&srv_of(req)->opts->uids,
+			       fuse_req_ctx(req)->uid) == 0;
 }
 
 /* ---- what the kernel is told ---- */
@@ -153,7 +159,7 @@ static void srv_init(void *userdata, struct fuse_conn_info *conn)
 					FUSE_CAP_HANDLE_KILLPRIV |
 					FUSE_CAP_CACHE_SYMLINKS |
 					FUSE_CAP_EXPLICIT_INVAL_DATA);
-	if (s->checked)
+	if (s->opts->checked)
 		want(conn, FUSE_CAP_POSIX_ACL);
 	if (s->opts->writeback_cache)
 		want(conn, FUSE_CAP_WRITEBACK_CACHE);

@@ -53,7 +53,6 @@ struct srv {
 	struct fuse_session *se;
 	const struct serve_opts *opts;
 	struct nodes nodes;
-	bool checked; /* the kernel checks permissions */
 	pthread_mutex_t handles_lock;
 	LIST_HEAD(srv_handle_list, srv_handle) handles; /* [handles_lock] */
 };
@@ -74,6 +73,8 @@ struct srv_worker *srv_me(void);
 
 /* Who asks. Valid until the thread takes the next request. */
 struct uext4_cred srv_cred(fuse_req_t req);
+/* Is he the superuser of the image? Asks for no more than that. */
+bool srv_is_super(fuse_req_t req);
 
 struct uext4_node *srv_node(struct srv *s, fuse_ino_t ino);
 static inline struct srv_handle *srv_handle(const struct fuse_file_info *fi)

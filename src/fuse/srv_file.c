@@ -117,10 +117,21 @@ static int handle_cached(struct srv_handle *h, struct uext4_file **ret_file)
 	return 0;
 }
 
+/* Has it what is taken away when others than the superuser change it? */
+static bool has_privileges(struct uext4_node *node)
+{
+	struct uext4_stat st;
+
+	return uext4_node_stat(node, &st) == 0 &&
+			(st.mode & (S_ISUID | S_ISGID));
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct uext4_cred cred = srv_cred(req);
 	struct srv *s = srv_of(req);
+	bool tell = (fi->flags & O_TRUNC) && !srv_is_super(req) &&
+			has_privileges(srv_node(s, ino));
 	struct uext4_file *file;
 	int ret;
 
@@ -129,6 +140,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 			&file);
 	if (ret == 0)
 		ret = handle_new(s, file, fi);
+	if (ret == 0 && tell)
+		srv_attr_changed(s, ino);
 	if (ret < 0)
 		srv_reply(req, ret);
 	else if (fuse_reply_open(req, fi) < 0)
@@ -190,13 +203,30 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 		(void)fuse_reply_buf(req, me->data, (size_t)n);
 }
 
-/* Does a write by others than the superuser change its mode? */
-static bool has_privileges(struct srv_handle *h)
+/* By who asks, who need not be who opened it. */
+static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
+		const struct iovec *iov, uint64_t pos)
 {
-	struct uext4_stat st;
+	bool strips = !srv_is_super(req);
+	bool tell = strips && has_privileges(uext4_file_node(h->file));
+	ssize_t n;
 
-	return uext4_node_stat(uext4_file_node(h->file), &st) == 0 &&
-			(st.mode & (S_ISUID | S_ISGID));
+	n = uext4_pwritev2(h->file, iov, 1, pos,
+			UEXT4_RW_NOAPPEND | (strips ? UEXT4_RW_KILLPRIV : 0));
+	if (n > 0 && tell)
+		srv_attr_changed(srv_of(req), ino);
+	return n;
+}
+
+/* What comes out of the kernel's page cache is written by nobody. */
+static ssize_t write_page(
+		struct srv_handle *h, const struct iovec *iov, uint64_t pos)
+{
+	struct uext4_file *file = h->file;
+	int ret = h->direct ? handle_cached(h, &file) : 0;
+
+	return ret < 0 ? ret
+		       : uext4_pwritev2(file, iov, 1, pos, UEXT4_RW_NOAPPEND);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
@@ -204,23 +234,11 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 {
 	struct srv_handle *h = srv_handle(fi);
 	struct iovec iov = { .iov_len = size };
-	struct uext4_file *file = h->file;
-	unsigned flags = UEXT4_RW_NOAPPEND;
-	bool strips = false;
-	ssize_t n = 0;
+	ssize_t n;
 
 	memcpy(&iov.iov_base, &buf, sizeof(buf)); /* is only read from */
-	if (fi->writepage) {
-		if (h->direct)
-			n = handle_cached(h, &file);
-	} else if (!(srv_cred(req).flags & UEXT4_CRED_SUPER)) {
-		flags |= UEXT4_RW_KILLPRIV;
-		strips = has_privileges(h);
-	}
-	if (n == 0)
-		n = uext4_pwritev2(file, &iov, 1, (uint64_t)pos, flags);
-	if (n > 0 && strips)
-		srv_attr_changed(srv_of(req), ino);
+	n = fi->writepage ? write_page(h, &iov, (uint64_t)pos)
+			  : write_by(req, ino, h, &iov, (uint64_t)pos);
 	if (n < 0)
 		srv_reply(req, (int)n);
 	else
@@ -235,32 +253,12 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	srv_reply(req, datasync ? uext4_fdatasync(file) : uext4_fsync(file));
 }
 
-/* What a write by others than the superuser takes away, for calls that are no
- * write to the library. */
-static void strip_privileges(
-		fuse_req_t req, fuse_ino_t ino, struct srv_handle *h)
-{
-	static const struct uext4_cred kernel = {
-		.flags = UEXT4_CRED_SUPER | UEXT4_CRED_CHECKED,
-	};
-	struct uext4_node *node = uext4_file_node(h->file);
-	struct uext4_setattr a = { .mask = UEXT4_SET_MODE };
-	struct uext4_stat st;
-
-	if ((srv_cred(req).flags & UEXT4_CRED_SUPER) || !has_privileges(h) ||
-			uext4_node_stat(node, &st) < 0)
-		return;
-	a.mode = st.mode & ~(uint32_t)S_ISUID;
-	if (st.mode & S_IXGRP)
-		a.mode &= ~(uint32_t)S_ISGID;
-	if (uext4_node_setattr(node, &a, &kernel) == 0)
-		srv_attr_changed(srv_of(req), ino);
-}
-
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
 		off_t len, struct fuse_file_info *fi)
 {
-	unsigned how = 0;
+	bool strips = !srv_is_super(req);
+	bool tell = strips && has_privileges(srv_node(srv_of(req), ino));
+	unsigned how = strips ? UEXT4_FALLOC_KILLPRIV : 0;
 	int ret;
 
 	if (mode &
@@ -277,8 +275,8 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
 		how |= UEXT4_FALLOC_ZERO_RANGE;
 	ret = uext4_fallocate(srv_handle(fi)->file, how, (uint64_t)pos,
 			(uint64_t)len);
-	if (ret == 0)
-		strip_privileges(req, ino, srv_handle(fi));
+	if (ret == 0 && tell)
+		srv_attr_changed(srv_of(req), ino);
 	srv_reply(req, ret);
 }
 
@@ -302,43 +300,33 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t pos, int whence,
 		(void)fuse_reply_lseek(req, at);
 }
 
-/* One piece; how much was copied, which may be less. */
-static ssize_t copy_piece(struct uext4_file *in, uint64_t in_pos,
-		struct uext4_file *out, uint64_t out_pos, size_t len,
-		unsigned flags)
-{
-	struct srv_worker *me = srv_me();
-	struct iovec iov = { .iov_base = me->data };
-	ssize_t n;
-
-	n = uext4_pread(in, me->data, len < me->size ? len : me->size, in_pos);
-	if (n <= 0)
-		return n;
-	iov.iov_len = (size_t)n;
-	return uext4_pwritev2(out, &iov, 1, out_pos, flags);
-}
-
 /* NOLINTNEXTLINE(readability-function-size): the parameters are libfuse's */
 void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_pos,
 		struct fuse_file_info *in_fi, fuse_ino_t out, off_t out_pos,
 		struct fuse_file_info *out_fi, size_t len, int flags)
 {
-	unsigned how = UEXT4_RW_NOAPPEND;
+	struct srv_worker *me = srv_me();
+	struct iovec iov = { .iov_base = me->data };
 	size_t done = 0;
 	ssize_t n = 0;
 
-	if (!(srv_cred(req).flags & UEXT4_CRED_SUPER))
-		how |= UEXT4_RW_KILLPRIV;
 	if (len > INT32_MAX)
 		len = INT32_MAX; /* the answer has 32 bits */
-	while (done < len) {
-		n = copy_piece(srv_handle(in_fi)->file, (uint64_t)in_pos + done,
-				srv_handle(out_fi)->file,
-				(uint64_t)out_pos + done, len - done, how);
-		if (n <= 0 || fuse_req_interrupted(req))
+	while (done < len && !fuse_req_interrupted(req)) {
+		n = uext4_pread(srv_handle(in_fi)->file, me->data,
+				len - done < me->size ? len - done : me->size,
+				(uint64_t)in_pos + done);
+		if (n <= 0)
+			break;
+		iov.iov_len = (size_t)n;
+		n = write_by(req, out, srv_handle(out_fi), &iov,
+				(uint64_t)out_pos + done);
+		if (n <= 0)
 			break;
 		done += (size_t)n;
 	}
+	if (done == 0 && n == 0 && len > 0 && fuse_req_interrupted(req))
+		n = -EINTR;
 	if (done == 0 && n < 0)
 		srv_reply(req, (int)n);
 	else

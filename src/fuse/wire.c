@@ -15,8 +15,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 
-/* The kernel's first request, until it is answered. Of the process: it has one
- * session, and one thread is at this. */
+/* The kernel's first request, until the thread that read it has answered. */
 static _Thread_local struct {
 	uint64_t unique; /* 0: none */
 	uint32_t offered;
