@@ -15,11 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "fuse/serve.h"
 
 /* The image mounted on @dir, the last one if several; NULL: none of ours. */
 static char *find_image(const char *dir, bool *ret_rdonly)
@@ -43,22 +42,6 @@ static char *find_image(const char *dir, bool *ret_rdonly)
 	}
 	(void)endmntent(f);
 	return image;
-}
-
-/* By fusermount3, which may what a user may not. It says itself what fails. */
-static int user_umount(const char *dir)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		execlp("fusermount3", "fusermount3", "-u", "--", dir,
-				(char *)NULL);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return -errno;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECANCELED;
 }
 
 /* Wait until nobody has the image locked; then: was it left clean? */
@@ -124,10 +107,7 @@ int cmd_umount(struct cli *c, int argc, char **argv)
 		free(dir);
 		return ret;
 	}
-	if (geteuid() != 0)
-		ret = user_umount(dir);
-	else
-		ret = umount2(dir, 0) < 0 ? -errno : 0;
+	ret = serve_umount(dir, false);
 	if (ret == -ECANCELED)
 		ret = c->status = CLI_FAILED;
 	else if (ret == -EBUSY)

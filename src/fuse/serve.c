@@ -254,24 +254,27 @@ static void flush_kernel(const struct pool *p)
 		;
 }
 
-/* libfuse takes a cut connection for an unmounted one. */
-static void detach_dead(const struct pool *p)
+/* By fusermount3, which may what a user may not. */
+static int user_umount(const char *dir, bool lazily)
 {
-	const char *dir = p->srv.opts->dir;
-	pid_t pid;
+	pid_t pid = fork();
+	int status;
 
-	if (geteuid() == 0) {
-		(void)umount2(dir, MNT_DETACH);
-		return;
-	}
-	pid = fork();
 	if (pid == 0) {
-		execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--",
-				dir, (char *)NULL);
+		execlp("fusermount3", "fusermount3", lazily ? "-uzq" : "-u",
+				"--", dir, (char *)NULL);
 		_exit(127);
 	}
-	if (pid > 0)
-		(void)waitpid(pid, NULL, 0);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECANCELED;
+}
+
+int serve_umount(const char *dir, bool lazily)
+{
+	if (geteuid() != 0)
+		return user_umount(dir, lazily);
+	return umount2(dir, lazily ? MNT_DETACH : 0) < 0 ? -errno : 0;
 }
 
 /* ---- serving ---- */
@@ -342,8 +345,8 @@ static int serve_mounted(struct pool *p, char *why)
 	}
 	stop_workers(p);
 	fuse_session_unmount(p->srv.se);
-	if (ret == -ENOTCONN)
-		detach_dead(p);
+	if (ret == -ENOTCONN) /* which libfuse takes for unmounted */
+		(void)serve_umount(p->srv.opts->dir, true);
 	else if (ret == 0)
 		ret = atomic_load(&p->failed);
 	if (ret < 0 && why[0] == '\0')

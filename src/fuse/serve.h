@@ -42,4 +42,8 @@ struct serve_opts {
  * @why (empty: the errno and what the library logged say it). */
 int serve(const struct serve_opts *o, char why[SERVE_WHY]);
 
+/* Unmount @dir, as root or as the user who mounted it; @lazily: also while it is
+ * in use. -EBUSY and the like; -ECANCELED: fusermount3 has said what failed. */
+int serve_umount(const char *dir, bool lazily);
+
 #endif /* UEXT4_FUSE_SERVE_H */
