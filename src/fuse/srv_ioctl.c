@@ -150,7 +150,7 @@ static void get_version(const struct ioctl_req *r)
 
 static void shut_down(const struct ioctl_req *r, void *arg)
 {
-	uint32_t how;
+	uint32_t how = 0;
 	struct iovec here = { .iov_base = &how, .iov_len = sizeof(how) };
 	struct iovec there = { .iov_base = arg, .iov_len = sizeof(how) };
 	int ret = 0;
