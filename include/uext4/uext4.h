@@ -359,6 +359,9 @@ struct uext4_dirent {
  * it is locked shared. */
 UEXT4_API int uext4_readdir(struct uext4_node *dir, uint64_t pos,
 		int (*fn)(void *ctx, const struct uext4_dirent *e), void *ctx);
+/* The same as a directory opened with O_NOATIME. */
+UEXT4_API int uext4_readdir_noatime(struct uext4_node *dir, uint64_t pos,
+		int (*fn)(void *ctx, const struct uext4_dirent *e), void *ctx);
 
 /* ---- extended attributes, by full name ("user.x", "security.capability",
  * "system.posix_acl_access" in the kernel's xattr format) ---- */
@@ -429,6 +432,12 @@ UEXT4_API struct uext4_node *uext4_file_node(struct uext4_file *file);
 /* Who writes is not the superuser who opened the file: setuid, setgid and
  * capabilities are taken away. */
 #define UEXT4_RW_KILLPRIV 0x20u
+/* Who writes is the superuser, whoever opened the file: setuid and setgid stay;
+ * capabilities go all the same. */
+#define UEXT4_RW_KEEPPRIV 0x40u
+/* With KILLPRIV: who writes is no member of the file's group, either. Setgid
+ * goes although the group may not execute the file. */
+#define UEXT4_RW_KILLSGID 0x80u
 
 /* Bytes done. With UEXT4_O_DIRECT position and length obey uext4_dio_align(),
  * else -EINVAL; memory that does not is copied. Where direct I/O is not
@@ -456,7 +465,10 @@ UEXT4_API int uext4_sync_range(
 #define UEXT4_FALLOC_KEEP_SIZE  0x1u
 #define UEXT4_FALLOC_PUNCH_HOLE 0x2u /* with KEEP_SIZE */
 #define UEXT4_FALLOC_ZERO_RANGE 0x4u
-#define UEXT4_FALLOC_KILLPRIV   0x20u /* as UEXT4_RW_KILLPRIV */
+/* As UEXT4_RW_KILLPRIV, KEEPPRIV and KILLSGID. */
+#define UEXT4_FALLOC_KILLPRIV   0x20u
+#define UEXT4_FALLOC_KEEPPRIV   0x40u
+#define UEXT4_FALLOC_KILLSGID   0x80u
 UEXT4_API int uext4_fallocate(struct uext4_file *file, unsigned mode,
 		uint64_t pos, uint64_t len);
 /* First position >= @pos of data, or of a hole. -ENXIO. */

@@ -97,8 +97,10 @@ static struct dtime dtime_clamp(struct dtime t, bool has_extra)
 {
 	int64_t max = has_extra ? DTIME_MAX_SEC : DTIME_MAX_SEC_SMALL;
 
-	if (t.sec < DTIME_MIN_SEC || t.sec > max) {
-		t.sec = t.sec < DTIME_MIN_SEC ? DTIME_MIN_SEC : max;
+	/* The first and the last second have no parts, as the kernel keeps
+	 * them. */
+	if (t.sec <= DTIME_MIN_SEC || t.sec >= max) {
+		t.sec = t.sec <= DTIME_MIN_SEC ? DTIME_MIN_SEC : max;
 		t.nsec = 0;
 	}
 	if (!has_extra)

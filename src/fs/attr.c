@@ -54,6 +54,24 @@ bool cred_in_group(const struct uext4_cred *cred, uint32_t gid)
 	return false;
 }
 
+struct caller caller_of(
+		const struct uext4_cred *cred, const struct inode *inode)
+{
+	struct caller who = { .is_super = cred_is_super(cred) };
+
+	who.in_group = who.is_super || cred_in_group(cred, inode->d.gid);
+	return who;
+}
+
+uint32_t caller_kills(struct caller who, uint32_t mode)
+{
+	uint32_t kill = who.is_super ? 0 : mode & MODE_SUID;
+
+	if (!who.is_super && (!who.in_group || (mode & MODE_XGRP)))
+		kill |= mode & MODE_SGID;
+	return kill;
+}
+
 bool cred_is_trusted(const struct uext4_cred *cred)
 {
 	return !cred || (cred->flags & (UEXT4_CRED_SUPER | UEXT4_CRED_CHECKED));
@@ -265,9 +283,8 @@ static int inode_extend(struct inode *inode, uint64_t size)
 	return handle_finish(h, ret);
 }
 
-static int truncate_stamp(struct inode *inode, bool is_super)
+static int truncate_stamp(struct inode *inode, struct caller who)
 {
-	uint32_t mode = inode->d.mode;
 	struct handle *h;
 	ssize_t caps;
 	int err;
@@ -281,14 +298,9 @@ static int truncate_stamp(struct inode *inode, bool is_super)
 		return err;
 	if (caps > 0)
 		ret = inode_drop_capability(h, inode);
-	if (!is_super) {
-		mode &= ~MODE_SUID;
-		if (mode & MODE_XGRP)
-			mode &= ~MODE_SGID;
-	}
 	if (ret == 0) {
 		mutex_lock(&inode->attr_lock);
-		inode->d.mode = (uint16_t)mode;
+		inode->d.mode &= (uint16_t)~caller_kills(who, inode->d.mode);
 		mutex_unlock(&inode->attr_lock);
 		inode_touch(inode, INODE_T_MTIME | INODE_T_CTIME);
 		ret = inode_dirty(h, inode);
@@ -297,7 +309,7 @@ static int truncate_stamp(struct inode *inode, bool is_super)
 }
 
 static int inode_set_length_locked(
-		struct inode *inode, uint64_t size, bool is_super)
+		struct inode *inode, uint64_t size, struct caller who)
 {
 	const struct geo *geo = inode->it->geo;
 	uint64_t isize;
@@ -314,7 +326,7 @@ static int inode_set_length_locked(
 	if (ret < 0)
 		return ret;
 	iomap_dio_drain(&inode->file);
-	ret = truncate_stamp(inode, is_super);
+	ret = truncate_stamp(inode, who);
 	if (ret < 0)
 		return ret;
 	isize = inode_size(inode);
@@ -326,7 +338,7 @@ static int inode_set_length_locked(
 	return inode_truncate(inode, size);
 }
 
-int inode_set_length(struct inode *inode, uint64_t size, bool is_super)
+int inode_set_length(struct inode *inode, uint64_t size, struct caller who)
 {
 	int ret;
 
@@ -337,7 +349,7 @@ int inode_set_length(struct inode *inode, uint64_t size, bool is_super)
 	if (size > INT64_MAX)
 		return -EFBIG;
 	rwsem_write_lock(&inode->rwsem);
-	ret = inode_set_length_locked(inode, size, is_super);
+	ret = inode_set_length_locked(inode, size, who);
 	rwsem_write_unlock(&inode->rwsem);
 	return ret < 0 ? ret : inode_sync_if_asked(inode);
 }
@@ -367,6 +379,9 @@ static int setattr_may(struct inode *inode, const struct uext4_setattr *a,
 	uint32_t now = UEXT4_SET_ATIME_NOW | UEXT4_SET_MTIME_NOW;
 	int ret;
 
+	/* utimensat(2): who may write may set both to now, and no more. */
+	if ((a->mask & now) != now)
+		times |= now;
 	if ((inode_flags(inode) & (DINODE_F_IMMUTABLE | DINODE_F_APPEND)) &&
 			(a->mask &
 					(UEXT4_SET_MODE | UEXT4_SET_UID |
@@ -405,18 +420,21 @@ static struct dtime dtime_of(const struct inode *inode, struct timespec ts)
 	return dinode_clamp_time(inode->it->geo, &inode->d, t);
 }
 
-static void setattr_owner(struct dinode *d, const struct uext4_setattr *a)
+/* chown takes setuid and setgid away (chown(2)): setuid for the superuser, too;
+ * setgid without execution only for who is not in the group. */
+static void setattr_owner(struct inode *inode, const struct uext4_setattr *a,
+		const struct uext4_cred *cred)
 {
+	struct caller who = caller_of(cred, inode);
+	struct dinode *d = &inode->d;
+
 	if (a->mask & UEXT4_SET_UID)
 		d->uid = a->uid;
 	if (a->mask & UEXT4_SET_GID)
 		d->gid = a->gid;
-	/* chown takes setuid and setgid away, for everybody (chown(2)) */
-	if ((a->mask & (UEXT4_SET_UID | UEXT4_SET_GID)) && !dinode_is_dir(d)) {
-		d->mode &= (uint16_t)~MODE_SUID;
-		if (d->mode & MODE_XGRP)
-			d->mode &= (uint16_t)~MODE_SGID;
-	}
+	who.is_super = false;
+	if ((a->mask & (UEXT4_SET_UID | UEXT4_SET_GID)) && !dinode_is_dir(d))
+		d->mode &= (uint16_t)~caller_kills(who, d->mode);
 }
 
 static void setattr_times(struct inode *inode, const struct uext4_setattr *a)
@@ -446,7 +464,7 @@ static void setattr_apply(struct inode *inode, const struct uext4_setattr *a,
 	uint32_t keep;
 
 	mutex_lock(&inode->attr_lock);
-	setattr_owner(d, a);
+	setattr_owner(inode, a, cred);
 	if (a->mask & UEXT4_SET_MODE) {
 		uint32_t mode = a->mode & 07777;
 
@@ -527,8 +545,8 @@ int uext4_node_setattr(struct uext4_node *node,
 	if (attr->mask & UEXT4_SET_SIZE) {
 		ret = inode_permission(inode, MAY_WRITE, cred);
 		if (ret == 0)
-			ret = inode_set_length(
-					inode, attr->size, cred_is_super(cred));
+			ret = inode_set_length(inode, attr->size,
+					caller_of(cred, inode));
 	}
 	if (ret == 0 && rest.mask != 0) {
 		rwsem_write_lock(&inode->rwsem);

@@ -23,6 +23,18 @@ struct uext4_setattr;
 #define MAY_WRITE 2u
 #define MAY_READ  4u
 
+/* Who changes a file's contents: decides which privileges the file keeps. */
+struct caller {
+	bool is_super;
+	bool in_group; /* of the file; so is the superuser */
+};
+
+struct caller caller_of(
+		const struct uext4_cred *cred, const struct inode *inode);
+/* The bits of @mode that go: setuid, and setgid unless it stands without the
+ * group's x for a member of the group. */
+uint32_t caller_kills(struct caller who, uint32_t mode);
+
 bool cred_is_super(const struct uext4_cred *cred);
 /* Blocks for @inode are allocated on behalf of the superuser, who may use root's
  * reserve, or not. A hint: who comes last is believed. */
@@ -52,7 +64,7 @@ uint32_t attr_strip_credits(void);
 void inode_accessed(struct inode *inode);
 
 /* truncate(2) on a held inode; permission was checked. Takes the iolock.
- * @is_super: setuid and setgid stay. */
-int inode_set_length(struct inode *inode, uint64_t size, bool is_super);
+ * @who takes privileges of the file away. */
+int inode_set_length(struct inode *inode, uint64_t size, struct caller who);
 
 #endif /* UEXT4_FS_ATTR_H */

@@ -63,7 +63,7 @@ static void inherit_owner(struct inode *dir, const struct create_req *req,
 		spec->mode |= MODE_SGID;
 	else if ((spec->mode & (MODE_SGID | MODE_XGRP)) ==
 					(MODE_SGID | MODE_XGRP) &&
-			!cred_is_super(req->cred) &&
+			!cred_is_trusted(req->cred) &&
 			!cred_in_group(req->cred, spec->gid))
 		spec->mode &= ~MODE_SGID;
 }
@@ -277,6 +277,38 @@ int name_create(struct inode *dir, const struct create_req *req,
 	} while (tries++ < CREATE_RETRIES);
 	if (ret == 0)
 		*ret_inode = inode;
+	return ret;
+}
+
+uint32_t name_whiteout_credits(void)
+{
+	return INODE_NEW_CREDITS + ORPHAN_CREDITS + 2 * XATTR_CREDITS;
+}
+
+int name_whiteout(struct handle *h, struct inode *dir,
+		const struct uext4_cred *cred, struct inode **ret_inode)
+{
+	const struct create_req req = { .mode = 0020000, .cred = cred };
+	struct inherit in = { 0 };
+	int ret;
+
+	ret = inherit(dir, &req, &in);
+	if (ret == 0)
+		ret = inode_new(h, dir, &in.spec, ret_inode);
+	if (ret < 0)
+		goto out_acl;
+	ret = inherit_store(h, *ret_inode, &in);
+	if (ret < 0) {
+		create_undo(h, *ret_inode);
+		goto out_acl;
+	}
+	mutex_lock(&(*ret_inode)->attr_lock);
+	(*ret_inode)->d.links = 1;
+	mutex_unlock(&(*ret_inode)->attr_lock);
+	atomic_fetch_and(&(*ret_inode)->state, ~INODE_S_NEW);
+	ret = inode_dirty(h, *ret_inode);
+out_acl:
+	free(in.acl);
 	return ret;
 }
 

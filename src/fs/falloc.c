@@ -269,13 +269,16 @@ static int falloc_zero(
 	return ret < 0 ? ret : falloc_finish(inode, keep ? 0 : end);
 }
 
+#define FALLOC_PRIV                                                            \
+ (UEXT4_FALLOC_KILLPRIV | UEXT4_FALLOC_KEEPPRIV | UEXT4_FALLOC_KILLSGID)
+
+/* @rwf: the bits of FALLOC_PRIV, which are those of writes, too. */
 static int falloc_locked(struct uext4_file *file, unsigned mode, unsigned rwf,
 		uint64_t pos, uint64_t len)
 {
 	struct inode *inode = file->inode;
 	const struct geo *geo = inode->it->geo;
-	uint64_t max = inode->map.is_extents ? geo->max_bytes_extent
-					     : geo->max_bytes_bitmap;
+	uint64_t max = geo->max_bytes_extent;
 	bool keep = (mode & UEXT4_FALLOC_KEEP_SIZE) != 0;
 	int ret;
 
@@ -286,6 +289,8 @@ static int falloc_locked(struct uext4_file *file, unsigned mode, unsigned rwf,
 		return -EPERM;
 	if (pos > max || len > max - pos)
 		return -EFBIG;
+	if (!inode->map.is_extents && !(mode & UEXT4_FALLOC_PUNCH_HOLE))
+		return -EOPNOTSUPP;
 	ret = keep ? 0 : fs_allow_size(file->fs, pos + len);
 	if (ret < 0)
 		return ret;
@@ -303,11 +308,11 @@ static int falloc_locked(struct uext4_file *file, unsigned mode, unsigned rwf,
 int uext4_fallocate(struct uext4_file *file, unsigned mode, uint64_t pos,
 		uint64_t len)
 {
-	unsigned rwf = mode & UEXT4_FALLOC_KILLPRIV ? UEXT4_RW_KILLPRIV : 0;
 	struct inode *inode = file->inode;
+	unsigned rwf = mode & FALLOC_PRIV;
 	int ret;
 
-	mode &= ~UEXT4_FALLOC_KILLPRIV;
+	mode &= ~FALLOC_PRIV;
 	if (!file_can_write(file))
 		return -EBADF;
 	if (len == 0 || pos > INT64_MAX || len > INT64_MAX - pos)
@@ -325,7 +330,7 @@ int uext4_fallocate(struct uext4_file *file, unsigned mode, uint64_t pos,
 	if (ret < 0)
 		return ret;
 
-	inode_spend_as(inode, file->is_super);
+	inode_spend_as(inode, file->who.is_super);
 	rwsem_write_lock(&inode->rwsem);
 	ret = falloc_locked(file, mode, rwf, pos, len);
 	rwsem_write_unlock(&inode->rwsem);

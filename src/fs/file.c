@@ -77,7 +77,7 @@ int file_new(struct uext4_fs *fs, struct inode *inode, unsigned flags,
 	file->fs = fs;
 	file->inode = inode;
 	file->flags = flags;
-	file->is_super = cred_is_super(cred);
+	file->who = caller_of(cred, inode);
 	file->is_checked = cred && (cred->flags & UEXT4_CRED_CHECKED);
 	atomic_store(&file->wb_err, iomap_sample_error(&inode->file));
 	atomic_store(&file->refs, 1);
@@ -98,7 +98,7 @@ static int open_inode(struct uext4_fs *fs, struct inode *inode, unsigned flags,
 	if (!created)
 		ret = open_check(fs, inode, flags, cred);
 	if (ret == 0 && !created && (flags & UEXT4_O_TRUNC))
-		ret = inode_set_length(inode, 0, cred_is_super(cred));
+		ret = inode_set_length(inode, 0, caller_of(cred, inode));
 	if (ret == 0)
 		ret = file_new(fs, inode, flags, cred, ret_file);
 	if (ret < 0)
@@ -447,7 +447,7 @@ int uext4_ftruncate(struct uext4_file *file, uint64_t size)
 		return -EINVAL;
 	ret = fs_may_write(file->fs);
 	if (ret == 0)
-		ret = inode_set_length(file->inode, size, file->is_super);
+		ret = inode_set_length(file->inode, size, file->who);
 	if (ret == 0 && (file->flags & (UEXT4_O_SYNC | UEXT4_O_DSYNC)))
 		ret = inode_sync(file->inode, !(file->flags & UEXT4_O_SYNC));
 	return fs_done(file->fs, ret, file->inode->inum);

@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "base/types.h"
+#include "fs/attr.h"
 
 struct inode;
 struct uext4_cred;
@@ -21,10 +22,10 @@ struct uext4_fs;
 
 struct uext4_file {
 	struct uext4_fs *fs;
-	struct inode *inode; /* held */
-	unsigned flags;      /* UEXT4_O_* */
-	bool is_super;       /* opened by the superuser: keeps setuid bits */
-	bool is_checked;     /* by who checks permissions himself */
+	struct inode *inode;     /* held */
+	unsigned flags;          /* UEXT4_O_* */
+	struct caller who;       /* opened it */
+	bool is_checked;         /* by who checks permissions himself */
 	_Atomic uint32_t wb_err; /* cursor of write-back errors told */
 	uint64_t id;             /* never used twice in a mount */
 	_Atomic uint32_t refs; /* the user's, until close, and one of each queue

@@ -37,17 +37,15 @@ static uint64_t inode_max_bytes(const struct inode *inode)
 /* The bits that a write by @file with @rwf takes away (W15). */
 static uint32_t write_mode_strip(const struct uext4_file *file, unsigned rwf)
 {
-	uint32_t mode = file->inode->d.mode;
-	uint32_t kill = 0;
+	struct caller who = file->who;
 
-	if (!inode_is_reg(file->inode) ||
-			(file->is_super && !(rwf & UEXT4_RW_KILLPRIV)))
-		return 0;
-	if (mode & MODE_SUID)
-		kill |= MODE_SUID;
-	if ((mode & (MODE_SGID | MODE_XGRP)) == (MODE_SGID | MODE_XGRP))
-		kill |= MODE_SGID;
-	return kill;
+	if (rwf & UEXT4_RW_KEEPPRIV)
+		who.is_super = true;
+	if (rwf & UEXT4_RW_KILLPRIV)
+		who = (struct caller){ .in_group = !(rwf & UEXT4_RW_KILLSGID) };
+	return inode_is_reg(file->inode)
+			? caller_kills(who, file->inode->d.mode)
+			: 0;
 }
 
 /* Does a write have to strip anything? Remembers a "no" in the inode. */
@@ -320,7 +318,7 @@ ssize_t file_write_iter(struct uext4_file *file, uint64_t pos,
 	ret = fs_may_write(file->fs); /* W1 */
 	if (ret < 0)
 		return ret;
-	inode_spend_as(file->inode, file->is_super);
+	inode_spend_as(file->inode, file->who.is_super);
 	if (file->inode->file.dax) /* W2 */
 		done = dax_write_iter(file, pos, it, rwf);
 	else if (file_writes_directly(file))

@@ -39,8 +39,11 @@ int inode_may_set_flags(struct inode *inode, uint32_t flags,
 	if ((flags & ~DINODE_FL_USER_VISIBLE) ||
 			(flags & ~old & flags_out_of_place(inode)))
 		return -EOPNOTSUPP;
-	/* As long as it is immutable nothing else changes, either. */
-	if ((old & flags & DINODE_F_IMMUTABLE) && changed)
+	/* As long as it is immutable nothing else changes, either; and it does
+	 * not work at all for who has a flag that cannot be set (INDEX). */
+	if ((old & flags & DINODE_F_IMMUTABLE) &&
+			(flags & DINODE_FL_USER_MODIFIABLE) !=
+					(old & DINODE_FL_USER_VISIBLE))
 		return -EPERM;
 	if (changed & DINODE_F_CASEFOLD)
 		return -EOPNOTSUPP;

@@ -419,7 +419,7 @@ static int readdir_one(void *arg, const struct dir_entry *e)
 	return c->fn(c->ctx, &out);
 }
 
-int uext4_readdir(struct uext4_node *dir, uint64_t pos,
+static int read_dir(struct uext4_node *dir, uint64_t pos, bool atime,
 		int (*fn)(void *ctx, const struct uext4_dirent *e), void *ctx)
 {
 	struct readdir_ctx c = { .fn = fn, .ctx = ctx };
@@ -434,7 +434,19 @@ int uext4_readdir(struct uext4_node *dir, uint64_t pos,
 	rwsem_read_lock(&d->rwsem);
 	ret = d->d.links == 0 ? 0 : dir_iterate(d, pos, readdir_one, &c);
 	rwsem_read_unlock(&d->rwsem);
-	if (ret >= 0)
+	if (ret >= 0 && atime)
 		inode_accessed(d);
 	return fs_done(inode_fs(d), ret, d->inum);
+}
+
+int uext4_readdir(struct uext4_node *dir, uint64_t pos,
+		int (*fn)(void *ctx, const struct uext4_dirent *e), void *ctx)
+{
+	return read_dir(dir, pos, true, fn, ctx);
+}
+
+int uext4_readdir_noatime(struct uext4_node *dir, uint64_t pos,
+		int (*fn)(void *ctx, const struct uext4_dirent *e), void *ctx)
+{
+	return read_dir(dir, pos, false, fn, ctx);
 }

@@ -41,6 +41,13 @@ int name_create(struct inode *dir, const struct create_req *req,
 /* A nameless inode in the orphan set (O_TMPFILE). */
 int name_tmpfile(struct inode *dir, const struct create_req *req,
 		struct inode **ret_inode);
+/* What RENAME_WHITEOUT leaves: a character device 0,0 with one link, that has
+ * inherited from @dir as any new name does, but has no name yet; in @h, with
+ * these credits. @dir's rwsem is held exclusively. On failure *ret_inode may be
+ * set: put it unlocked. */
+uint32_t name_whiteout_credits(void);
+int name_whiteout(struct handle *h, struct inode *dir,
+		const struct uext4_cred *cred, struct inode **ret_inode);
 /* times of a directory whose entries changed, in @h */
 int dir_changed(struct handle *h, struct inode *dir);
 

@@ -283,7 +283,9 @@ static void queue_file_put(struct queue_file *qf)
 static int prep_check(const struct uext4_queue *q, const struct uext4_sqe *sqe)
 {
 	const unsigned rw = UEXT4_RW_DSYNC | UEXT4_RW_SYNC | UEXT4_RW_NOWAIT |
-			UEXT4_RW_APPEND | UEXT4_RW_NOAPPEND | UEXT4_RW_KILLPRIV;
+			UEXT4_RW_APPEND | UEXT4_RW_NOAPPEND |
+			UEXT4_RW_KILLPRIV | UEXT4_RW_KEEPPRIV |
+			UEXT4_RW_KILLSGID;
 	const struct iovec *b;
 
 	switch (sqe->op) {

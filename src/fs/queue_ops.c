@@ -81,7 +81,7 @@ static void rw_start_direct(struct uext4_queue *q, struct queue_req *req)
 	int ret;
 
 	if (op_is_write(req))
-		inode_spend_as(req->file->inode, req->file->is_super);
+		inode_spend_as(req->file->inode, req->file->who.is_super);
 	ret = rw_start_engine(q, req);
 	if (ret == -ENOSPC && !nowait && write_make_room(q->fs) == 0)
 		ret = rw_start_engine(q, req);

@@ -344,25 +344,6 @@ static int rename_move(struct handle *h, struct rename *r)
 	return ret < 0 ? ret : rename_count(r->olddir, r->newdir);
 }
 
-static int rename_make_whiteout(struct handle *h, struct rename *r)
-{
-	struct inode_spec spec = {
-		.mode = 0020000,
-		.uid = r->cred ? r->cred->uid : 0,
-		.gid = r->cred ? r->cred->gid : 0,
-	};
-	int ret;
-
-	ret = inode_new(h, r->olddir, &spec, &r->white);
-	if (ret < 0)
-		return ret;
-	mutex_lock(&r->white->attr_lock);
-	r->white->d.links = 1;
-	mutex_unlock(&r->white->attr_lock);
-	atomic_fetch_and(&r->white->state, ~INODE_S_NEW);
-	return inode_dirty(h, r->white);
-}
-
 static void rename_undo_whiteout(struct handle *h, struct rename *r)
 {
 	mutex_lock(&r->white->attr_lock);
@@ -377,7 +358,7 @@ static int rename_in_handle(struct handle *h, struct rename *r)
 	int ret = 0;
 
 	if (r->flags & UEXT4_RENAME_WHITEOUT)
-		ret = rename_make_whiteout(h, r);
+		ret = name_whiteout(h, r->olddir, r->cred, &r->white);
 	if (ret < 0)
 		return ret;
 	if (r->flags & UEXT4_RENAME_EXCHANGE)
@@ -407,7 +388,7 @@ static int rename_go(struct rename *r)
 	int ret;
 
 	if (r->flags & UEXT4_RENAME_WHITEOUT)
-		credits += INODE_NEW_CREDITS;
+		credits += name_whiteout_credits();
 	ret = handle_start(r->fs->it.journal, credits, &h);
 	if (ret < 0)
 		return ret;

@@ -109,7 +109,7 @@ bool write_wants_sync(struct uext4_file *file, unsigned rwf, bool synced,
  * was freed. No lock is held. */
 int write_make_room(struct uext4_fs *fs);
 /* W15, W16 for other changes of the contents: strip privileges, stamp mtime and
- * ctime. @rwf: UEXT4_RW_KILLPRIV or 0. iolock exclusive. */
+ * ctime. @rwf: UEXT4_RW_KILLPRIV, KEEPPRIV, KILLSGID. iolock exclusive. */
 int file_modified(struct uext4_file *file, unsigned rwf);
 /* W17: zeroes between isize and the end of its block, on the device, before a
  * write at @pos > isize makes them visible. iolock exclusive, drained. */

@@ -181,10 +181,23 @@ ssize_t uext4_listxattr(struct uext4_node *node, char *buf, size_t size,
 /* ---- set ---- */
 
 /* The access ACL's owner, group (or mask) and other bits are the mode. */
+/* Is the ACL no more than the mode it makes? */
+static bool acl_to_mode(const struct inode *inode, const struct acl *acl,
+		const struct uext4_cred *cred, uint32_t *ret_mode)
+{
+	bool all;
+
+	*ret_mode = inode->d.mode;
+	all = acl_equiv_mode(acl, ret_mode);
+	if (!cred_is_super(cred) && !cred_in_group(cred, inode->d.gid))
+		*ret_mode &= ~MODE_SGID;
+	return all;
+}
+
 static int set_acl(struct handle *h, struct inode *inode, uint8_t index,
 		const struct acl *acl, const struct uext4_cred *cred)
 {
-	uint32_t mode = inode->d.mode;
+	uint32_t mode;
 	bool all;
 	int ret;
 
@@ -195,9 +208,7 @@ static int set_acl(struct handle *h, struct inode *inode, uint8_t index,
 	}
 	if (!acl)
 		return inode_set_acl(h, inode, ACL_ACCESS, NULL);
-	all = acl_equiv_mode(acl, &mode);
-	if (!cred_is_super(cred) && !cred_in_group(cred, inode->d.gid))
-		mode &= ~MODE_SGID;
+	all = acl_to_mode(inode, acl, cred, &mode);
 	ret = inode_set_acl(h, inode, ACL_ACCESS, all ? NULL : acl);
 	if (ret < 0)
 		return ret; /* the mode goes with the list or not at all */
@@ -217,11 +228,62 @@ struct set_req {
 	const struct uext4_cred *cred;
 };
 
+static bool is_absent(struct inode *inode, uint8_t index, const char *rest)
+{
+	return xattr_get(inode, (int)index, rest, NULL, 0) == -ENODATA;
+}
+
+static bool is_value(struct inode *inode, uint8_t index, const char *rest,
+		const void *value, size_t len)
+{
+	uint8_t *buf;
+	bool same;
+
+	if (xattr_get(inode, (int)index, rest, NULL, 0) != (ssize_t)len)
+		return false;
+	buf = malloc(len + 1);
+	same = buf &&
+			xattr_get(inode, (int)index, rest, buf, len + 1) ==
+					(ssize_t)len &&
+			memcmp(buf, value, len) == 0;
+	free(buf);
+	return same;
+}
+
+static bool acl_is_as_before(struct inode *inode, const struct set_req *r)
+{
+	uint8_t buf[4 + ACL_MAX_ENTRIES * 8];
+	uint32_t mode = inode->d.mode;
+	bool all = !r->acl;
+	ssize_t n;
+
+	if (r->acl && r->index == DXATTR_IDX_ACL_ACCESS)
+		all = acl_to_mode(inode, r->acl, r->cred, &mode);
+	if (mode != inode->d.mode)
+		return false;
+	if (all)
+		return is_absent(inode, r->index, "");
+	n = acl_to_disk(r->acl, buf, sizeof(buf));
+	return n >= 0 && is_value(inode, r->index, "", buf, (size_t)n);
+}
+
+/* Setting what is there, taking away an ACL that is not, setting one that says
+ * what the mode says: no change, which moves no ctime. */
+static bool is_as_before(struct inode *inode, const struct set_req *r)
+{
+	if (index_is_acl(r->index))
+		return acl_is_as_before(inode, r);
+	return r->value && !(r->flags & UEXT4_XATTR_CREATE) &&
+			is_value(inode, r->index, r->rest, r->value, r->len);
+}
+
 static int set_in_handle(
 		struct handle *h, struct inode *inode, const struct set_req *r)
 {
 	int ret;
 
+	if (is_as_before(inode, r))
+		return 0;
 	if (index_is_acl(r->index))
 		ret = set_acl(h, inode, r->index, r->acl, r->cred);
 	else

@@ -16,6 +16,7 @@
 
 #include <bsd/sys/tree.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct uext4_fs;
@@ -25,8 +26,14 @@ struct srv_node {
 	RB_ENTRY(srv_node) link;
 	struct uext4_node *node; /* held */
 	uint64_t nlookup;        /* [shard lock] */
+	_Atomic uint64_t told;   /* srv_attr_told() */
+	/* As it was first told, and SRV_NODE_TOLD. The kernel calls an inode
+	 * stale whose generation changes, as FS_IOC_SETVERSION makes it. */
+	_Atomic uint64_t generation;
 	uint32_t ino;
 };
+
+#define SRV_NODE_TOLD (UINT64_C(1) << 32)
 
 RB_HEAD(srv_node_tree, srv_node);
 

@@ -6,23 +6,31 @@
 #include "fuse/srv.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 struct srv *srv_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
 
-struct uext4_node *srv_node(struct srv *s, fuse_ino_t ino)
+struct srv_node *srv_node_of(struct srv *s, fuse_ino_t ino)
 {
 	if (ino == FUSE_ROOT_ID)
-		return s->nodes.root->node;
-	return ((struct srv_node *)(uintptr_t)ino)->node;
+		return s->nodes.root;
+	return (struct srv_node *)(uintptr_t)ino;
+}
+
+struct uext4_node *srv_node(struct srv *s, fuse_ino_t ino)
+{
+	return srv_node_of(s, ino)->node;
 }
 
 /* ---- who ---- */
 
-/* Supplementary groups matter only where permissions are checked here. */
+/* Supplementary groups matter only where permissions are checked here, and to
+ * setgid. */
 static void cred_groups(fuse_req_t req, struct uext4_cred *c)
 {
 	const struct idmap *m = &srv_of(req)->opts->gids;
@@ -61,10 +69,55 @@ struct uext4_cred srv_cred(fuse_req_t req)
 	return c;
 }
 
+struct uext4_cred srv_cred_of(fuse_req_t req, struct uext4_node *node)
+{
+	struct uext4_cred c = srv_cred(req);
+	struct uext4_stat st;
+
+	if ((c.flags & UEXT4_CRED_CHECKED) && c.uid != 0 &&
+			uext4_node_stat(node, &st) == 0 && (st.mode & S_ISGID))
+		cred_groups(req, &c);
+	return c;
+}
+
 bool srv_is_super(fuse_req_t req)
 {
 	return idmap_to_image(&srv_of(req)->opts->uids,
 			       fuse_req_ctx(req)->uid) == 0;
+}
+
+static bool in_group(fuse_req_t req, uint32_t gid)
+{
+	struct uext4_cred c = {
+		.gid = idmap_to_image(&srv_of(req)->opts->gids,
+				fuse_req_ctx(req)->gid),
+	};
+	uint32_t i;
+
+	if (c.gid == gid)
+		return true;
+	cred_groups(req, &c);
+	for (i = 0; i < c.ngroups; i++) {
+		if (c.groups[i] == gid)
+			return true;
+	}
+	return false;
+}
+
+unsigned srv_write_as(fuse_req_t req, struct uext4_node *node, bool *ret_tell)
+{
+	struct uext4_stat st;
+
+	*ret_tell = false;
+	if (srv_is_super(req))
+		return UEXT4_RW_KEEPPRIV;
+	if (uext4_node_stat(node, &st) < 0 || !(st.mode & (S_ISUID | S_ISGID)))
+		return UEXT4_RW_KILLPRIV;
+	*ret_tell = true;
+	if ((st.mode & (S_ISGID | S_IXGRP)) == S_ISGID &&
+			!in_group(req, st.gid))
+		return UEXT4_RW_KILLPRIV | UEXT4_RW_KILLSGID;
+	return UEXT4_RW_KILLPRIV;
 }
 
 /* ---- what the kernel is told ---- */
@@ -88,6 +141,16 @@ void srv_stat_to_host(const struct srv *s, const struct uext4_stat *st,
 	};
 }
 
+static uint32_t generation_of(struct srv_node *sn, const struct uext4_stat *st)
+{
+	uint64_t told = 0;
+
+	if (atomic_compare_exchange_strong(&sn->generation, &told,
+			    SRV_NODE_TOLD | st->generation))
+		return st->generation;
+	return (uint32_t)told;
+}
+
 int srv_entry(struct srv *s, struct uext4_node *node,
 		struct fuse_entry_param *ret_e)
 {
@@ -105,11 +168,12 @@ int srv_entry(struct srv *s, struct uext4_node *node,
 		return -ENOMEM;
 	*ret_e = (struct fuse_entry_param){
 		.ino = sn == s->nodes.root ? FUSE_ROOT_ID : (uintptr_t)sn,
-		.generation = st.generation,
+		.generation = generation_of(sn, &st),
 		.attr_timeout = SRV_FOREVER,
 		.entry_timeout = SRV_FOREVER,
 	};
 	srv_stat_to_host(s, &st, &ret_e->attr);
+	srv_attr_told(s, ret_e->ino, &st);
 	return 0;
 }
 
@@ -134,6 +198,65 @@ void srv_reply_node(fuse_req_t req, int err, struct uext4_node *node)
 void srv_attr_changed(struct srv *s, fuse_ino_t ino)
 {
 	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, -1, 0);
+}
+
+/* Two that are equal by chance are told one request later. */
+static uint64_t told_of(const struct uext4_stat *st)
+{
+	return ((uint64_t)st->atime.tv_sec * 1000000000u +
+			       (uint64_t)st->atime.tv_nsec) *
+			UINT64_C(0x9e3779b97f4a7c15) +
+			st->sectors;
+}
+
+void srv_attr_told(struct srv *s, fuse_ino_t ino, const struct uext4_stat *st)
+{
+	atomic_store_explicit(&srv_node_of(s, ino)->told, told_of(st),
+			memory_order_relaxed);
+}
+
+void srv_attr_check(struct srv *s, fuse_ino_t ino)
+{
+	struct srv_node *sn = srv_node_of(s, ino);
+	struct uext4_stat st;
+
+	if (uext4_node_stat(sn->node, &st) == 0 &&
+			atomic_load_explicit(&sn->told, memory_order_relaxed) !=
+					told_of(&st))
+		srv_attr_changed(s, ino);
+}
+
+/* ---- room that comes back ---- */
+
+#define REMOVED_LATELY_MS 20
+#define TRIES             2u
+#define TRY_AFTER_NS      1000000
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void srv_removed(struct srv *s)
+{
+	atomic_store_explicit(&s->removed_at, now_ms(), memory_order_relaxed);
+}
+
+bool srv_try_again(struct srv *s, int ret, unsigned *tries)
+{
+	const struct timespec moment = { .tv_nsec = TRY_AFTER_NS };
+	int64_t removed = atomic_load_explicit(
+			&s->removed_at, memory_order_relaxed);
+
+	if (ret != -ENOSPC || *tries >= TRIES || removed == 0 ||
+			now_ms() - removed > REMOVED_LATELY_MS)
+		return false;
+	++*tries;
+	(void)nanosleep(&moment, NULL);
+	return true;
 }
 
 /* ---- the start ---- */

@@ -53,6 +53,7 @@ struct srv {
 	struct fuse_session *se;
 	const struct serve_opts *opts;
 	struct nodes nodes;
+	_Atomic int64_t removed_at; /* srv_removed(), ms */
 	pthread_mutex_t handles_lock;
 	LIST_HEAD(srv_handle_list, srv_handle) handles; /* [handles_lock] */
 };
@@ -71,11 +72,20 @@ struct srv *srv_of(fuse_req_t req);
 /* Of the calling thread. */
 struct srv_worker *srv_me(void);
 
-/* Who asks. Valid until the thread takes the next request. */
+/* Who asks. Valid until the thread takes the next request. With the
+ * supplementary groups only where permissions are checked here: the kernel has
+ * to be asked for them. */
 struct uext4_cred srv_cred(fuse_req_t req);
+/* The same, with the groups where @node's setgid depends on them. */
+struct uext4_cred srv_cred_of(fuse_req_t req, struct uext4_node *node);
 /* Is he the superuser of the image? Asks for no more than that. */
 bool srv_is_super(fuse_req_t req);
+/* UEXT4_RW_* (or UEXT4_FALLOC_*) that say which privileges of @node a change of
+ * its contents by who asks takes away. *ret_tell: its mode will change, which
+ * the kernel is to be told of. */
+unsigned srv_write_as(fuse_req_t req, struct uext4_node *node, bool *ret_tell);
 
+struct srv_node *srv_node_of(struct srv *s, fuse_ino_t ino);
 struct uext4_node *srv_node(struct srv *s, fuse_ino_t ino);
 static inline struct srv_handle *srv_handle(const struct fuse_file_info *fi)
 {
@@ -94,6 +104,18 @@ void srv_reply_node(fuse_req_t req, int err, struct uext4_node *node);
 void srv_reply(fuse_req_t req, int err);
 /* Attributes of @ino have changed by more than what was asked for. */
 void srv_attr_changed(struct srv *s, fuse_ino_t ino);
+/* The kernel is told @st of @ino: what may change without a request of its own
+ * (blocks of a file's tree when it is written back, atime) is remembered. */
+void srv_attr_told(struct srv *s, fuse_ino_t ino, const struct uext4_stat *st);
+/* Say so if that is not true any more. */
+void srv_attr_check(struct srv *s, fuse_ino_t ino);
+
+/* Names were removed: what they named is freed when the kernel forgets it, in a
+ * request of its own that comes later. */
+void srv_removed(struct srv *s);
+/* Is the same to be tried again, because @ret is -ENOSPC and something is on
+ * its way to be freed? Waits for a moment then. *tries begins with 0. */
+bool srv_try_again(struct srv *s, int ret, unsigned *tries);
 
 /* srv_file.c */
 void srv_close_all(struct srv *s);

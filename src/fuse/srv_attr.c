@@ -22,6 +22,7 @@ static void reply_attr(fuse_req_t req, fuse_ino_t ino)
 		return;
 	}
 	srv_stat_to_host(s, &st, &host);
+	srv_attr_told(s, ino, &st);
 	(void)fuse_reply_attr(req, &host, SRV_FOREVER);
 }
 
@@ -81,8 +82,8 @@ static int setattr_ids(const struct srv *s, struct uext4_setattr *a)
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		struct fuse_file_info *fi)
 {
-	struct uext4_cred cred = srv_cred(req);
 	struct srv *s = srv_of(req);
+	struct uext4_cred cred = srv_cred_of(req, srv_node(s, ino));
 	struct uext4_setattr a = {
 		.mask = setattr_mask(to_set),
 		.mode = attr->st_mode,
@@ -99,6 +100,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	 * now. */
 	if (fi)
 		cred.flags |= UEXT4_CRED_CHECKED;
+	/* A change of size sets mtime by itself. */
+	if (a.mask & UEXT4_SET_SIZE)
+		a.mask &= ~UEXT4_SET_MTIME_NOW;
 	/* Times alone that the kernel kept (writeback_cache) are its own. With
 	 * anything else they are now, and who asks is who he is. */
 	if ((a.mask & ~KEPT_TIMES) != 0)
@@ -209,7 +213,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		const char *value, size_t size, int flags)
 {
-	struct uext4_cred cred = srv_cred(req);
+	struct uext4_node *node = srv_node(srv_of(req), ino);
+	struct uext4_cred cred = srv_cred_of(req, node); /* of ACLs */
 	unsigned how = 0;
 
 	if (flags & XATTR_CREATE)

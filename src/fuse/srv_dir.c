@@ -7,6 +7,7 @@
  * number; a name removed in between is told without.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int ret;
 
 	ret = uext4_node_access(srv_node(srv_of(req), ino), UEXT4_R_OK, &cred);
+	/* All that there is to remember of an open directory. */
+	fi->fh = (fi->flags & O_NOATIME) != 0;
 	if (ret < 0)
 		srv_reply(req, ret);
 	else
@@ -90,7 +93,7 @@ static int list_one(void *arg, const struct uext4_dirent *d)
 }
 
 static int list_dir(struct uext4_node *dir, uint64_t pos, size_t size,
-		bool plus, struct dir_list **ret_list)
+		bool plus, bool atime, struct dir_list **ret_list)
 {
 	struct list_ctx c = { .room = size, .plus = plus };
 	int ret;
@@ -101,7 +104,8 @@ static int list_dir(struct uext4_node *dir, uint64_t pos, size_t size,
 	c.list->n = 0;
 	c.list->used = 0;
 	c.list->size = size;
-	ret = uext4_readdir(dir, pos, list_one, &c);
+	ret = atime ? uext4_readdir(dir, pos, list_one, &c)
+		    : uext4_readdir_noatime(dir, pos, list_one, &c);
 	if (ret < 0) {
 		free(c.list);
 		return ret;
@@ -183,7 +187,7 @@ static void answer(fuse_req_t req, const struct dir_list *l, size_t size,
 }
 
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
-		bool plus)
+		bool plus, bool atime)
 {
 	struct srv_worker *me = srv_me();
 	struct dir_list *l;
@@ -192,7 +196,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 	if (size > me->size)
 		size = me->size;
 	ret = list_dir(srv_node(srv_of(req), ino), (uint64_t)pos, size, plus,
-			&l);
+			atime, &l);
 	if (ret < 0) {
 		srv_reply(req, ret);
 		return;
@@ -204,11 +208,11 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 		struct fuse_file_info *fi)
 {
-	read_dir(req, ino, size, pos, false);
+	read_dir(req, ino, size, pos, false, fi->fh == 0);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 		struct fuse_file_info *fi)
 {
-	read_dir(req, ino, size, pos, true);
+	read_dir(req, ino, size, pos, true, fi->fh == 0);
 }

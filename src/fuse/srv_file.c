@@ -31,7 +31,7 @@ static unsigned flags_from_host(int host)
 
 	if ((host & O_ACCMODE) == O_WRONLY)
 		flags = UEXT4_O_WRONLY;
-	else if ((host & O_ACCMODE) == O_RDWR)
+	else if ((host & O_ACCMODE) != O_RDONLY) /* 3 asks for both rights */
 		flags = UEXT4_O_RDWR;
 	if (host & O_CREAT)
 		flags |= UEXT4_O_CREAT;
@@ -117,24 +117,16 @@ static int handle_cached(struct srv_handle *h, struct uext4_file **ret_file)
 	return 0;
 }
 
-/* Has it what is taken away when others than the superuser change it? */
-static bool has_privileges(struct uext4_node *node)
-{
-	struct uext4_stat st;
-
-	return uext4_node_stat(node, &st) == 0 &&
-			(st.mode & (S_ISUID | S_ISGID));
-}
-
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct uext4_cred cred = srv_cred(req);
 	struct srv *s = srv_of(req);
-	bool tell = (fi->flags & O_TRUNC) && !srv_is_super(req) &&
-			has_privileges(srv_node(s, ino));
+	struct uext4_cred cred = srv_cred_of(req, srv_node(s, ino));
 	struct uext4_file *file;
+	bool tell = false;
 	int ret;
 
+	if (fi->flags & O_TRUNC)
+		(void)srv_write_as(req, srv_node(s, ino), &tell);
 	ret = uext4_open_node(srv_node(s, ino),
 			flags_from_host(fi->flags & ~(O_CREAT | O_EXCL)), &cred,
 			&file);
@@ -155,10 +147,13 @@ void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
 	struct srv *s = srv_of(req);
 	struct fuse_entry_param e;
 	struct uext4_file *file;
+	unsigned tries = 0;
 	int ret;
 
-	ret = uext4_create(srv_node(s, dir), name, flags_from_host(fi->flags),
-			mode, &cred, &file);
+	do {
+		ret = uext4_create(srv_node(s, dir), name,
+				flags_from_host(fi->flags), mode, &cred, &file);
+	} while (srv_try_again(s, ret, &tries));
 	if (ret == 0)
 		ret = handle_new(s, file, fi);
 	if (ret < 0) {
@@ -207,12 +202,15 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
 		const struct iovec *iov, uint64_t pos)
 {
-	bool strips = !srv_is_super(req);
-	bool tell = strips && has_privileges(uext4_file_node(h->file));
+	bool tell;
+	unsigned as = srv_write_as(req, uext4_file_node(h->file), &tell);
+	unsigned tries = 0;
 	ssize_t n;
 
-	n = uext4_pwritev2(h->file, iov, 1, pos,
-			UEXT4_RW_NOAPPEND | (strips ? UEXT4_RW_KILLPRIV : 0));
+	do {
+		n = uext4_pwritev2(
+				h->file, iov, 1, pos, UEXT4_RW_NOAPPEND | as);
+	} while (srv_try_again(srv_of(req), (int)n, &tries));
 	if (n > 0 && tell)
 		srv_attr_changed(srv_of(req), ino);
 	return n;
@@ -226,7 +224,8 @@ static ssize_t write_page(
 	int ret = h->direct ? handle_cached(h, &file) : 0;
 
 	return ret < 0 ? ret
-		       : uext4_pwritev2(file, iov, 1, pos, UEXT4_RW_NOAPPEND);
+		       : uext4_pwritev2(file, iov, 1, pos,
+					 UEXT4_RW_NOAPPEND | UEXT4_RW_KEEPPRIV);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
@@ -249,16 +248,18 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		struct fuse_file_info *fi)
 {
 	struct uext4_file *file = srv_handle(fi)->file;
+	int ret = datasync ? uext4_fdatasync(file) : uext4_fsync(file);
 
-	srv_reply(req, datasync ? uext4_fdatasync(file) : uext4_fsync(file));
+	srv_attr_check(srv_of(req), ino);
+	srv_reply(req, ret);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
 		off_t len, struct fuse_file_info *fi)
 {
-	bool strips = !srv_is_super(req);
-	bool tell = strips && has_privileges(srv_node(srv_of(req), ino));
-	unsigned how = strips ? UEXT4_FALLOC_KILLPRIV : 0;
+	unsigned tries = 0;
+	bool tell;
+	unsigned how = srv_write_as(req, srv_node(srv_of(req), ino), &tell);
 	int ret;
 
 	if (mode &
@@ -273,8 +274,10 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
 		how |= UEXT4_FALLOC_PUNCH_HOLE;
 	if (mode & FALLOC_FL_ZERO_RANGE)
 		how |= UEXT4_FALLOC_ZERO_RANGE;
-	ret = uext4_fallocate(srv_handle(fi)->file, how, (uint64_t)pos,
-			(uint64_t)len);
+	do {
+		ret = uext4_fallocate(srv_handle(fi)->file, how, (uint64_t)pos,
+				(uint64_t)len);
+	} while (srv_try_again(srv_of(req), ret, &tries));
 	if (ret == 0 && tell)
 		srv_attr_changed(srv_of(req), ino);
 	srv_reply(req, ret);
@@ -327,6 +330,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_pos,
 	}
 	if (done == 0 && n == 0 && len > 0 && fuse_req_interrupted(req))
 		n = -EINTR;
+	if (done > 0)
+		srv_attr_check(srv_of(req), in);
 	if (done == 0 && n < 0)
 		srv_reply(req, (int)n);
 	else

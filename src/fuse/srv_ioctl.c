@@ -116,7 +116,6 @@ static void get_xattr(const struct ioctl_req *r)
 static void set_xattr(const struct ioctl_req *r)
 {
 	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS };
-	uint32_t known = 0;
 	struct fsxattr fa;
 	struct uext4_stat st;
 	size_t i;
@@ -126,12 +125,12 @@ static void set_xattr(const struct ioctl_req *r)
 		return;
 	a.flags = st.flags;
 	for (i = 0; i < NXFLAGS; i++) {
-		known |= xflags[i].xflag;
 		a.flags &= ~xflags[i].flag;
 		if (fa.fsx_xflags & xflags[i].xflag)
 			a.flags |= xflags[i].flag;
 	}
-	if ((fa.fsx_xflags & ~known) || fa.fsx_projid != 0)
+	/* Flags that ext4 has nothing for are passed over, as by the kernel. */
+	if (fa.fsx_projid != 0)
 		ret = -EOPNOTSUPP;
 	if (ret == 0)
 		ret = uext4_node_setattr(r->node, &a, &r->cred);
@@ -146,6 +145,23 @@ static void get_version(const struct ioctl_req *r)
 
 	if (stat_it(r, &st))
 		reply_out(r, &st.generation, sizeof(st.generation));
+}
+
+static void set_version(const struct ioctl_req *r)
+{
+	struct uext4_setattr a = { .mask = UEXT4_SET_GENERATION };
+	struct uext4_cred cred = r->cred;
+
+	/* The kernel has checked no owner for this. */
+	cred.flags &= ~UEXT4_CRED_CHECKED;
+	int ret;
+
+	if (!take_in(r, &a.generation, sizeof(a.generation)))
+		return;
+	ret = uext4_node_setattr(r->node, &a, &cred);
+	if (ret == 0)
+		srv_attr_changed(r->s, r->ino);
+	reply_done(r, ret);
 }
 
 static void shut_down(const struct ioctl_req *r, void *arg)
@@ -232,6 +248,8 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		set_xattr(&r);
 	else if (cmd == (unsigned)FS_IOC_GETVERSION)
 		get_version(&r);
+	else if (cmd == (unsigned)FS_IOC_SETVERSION)
+		set_version(&r);
 	else if (cmd == (unsigned)FITRIM)
 		trim(&r);
 	else if (cmd == (unsigned)FS_IOC_GETFSLABEL)

@@ -57,20 +57,27 @@ void op_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
 	struct uext4_cred cred = srv_cred(req);
 	struct srv *s = srv_of(req);
 	struct uext4_node *node;
+	unsigned tries = 0;
 	int ret;
 
-	ret = uext4_mknod(srv_node(s, dir), name, mode, major(rdev),
-			minor(rdev), &cred, &node);
+	do {
+		ret = uext4_mknod(srv_node(s, dir), name, mode, major(rdev),
+				minor(rdev), &cred, &node);
+	} while (srv_try_again(s, ret, &tries));
 	srv_reply_node(req, ret, node);
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
 {
 	struct uext4_cred cred = srv_cred(req);
+	struct srv *s = srv_of(req);
 	struct uext4_node *node;
+	unsigned tries = 0;
 	int ret;
 
-	ret = uext4_mkdir(srv_node(srv_of(req), dir), name, mode, &cred, &node);
+	do {
+		ret = uext4_mkdir(srv_node(s, dir), name, mode, &cred, &node);
+	} while (srv_try_again(s, ret, &tries));
 	srv_reply_node(req, ret, node);
 }
 
@@ -78,11 +85,15 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir,
 		const char *name)
 {
 	struct uext4_cred cred = srv_cred(req);
+	struct srv *s = srv_of(req);
 	struct uext4_node *node;
+	unsigned tries = 0;
 	int ret;
 
-	ret = uext4_symlink(
-			srv_node(srv_of(req), dir), name, target, &cred, &node);
+	do {
+		ret = uext4_symlink(
+				srv_node(s, dir), name, target, &cred, &node);
+	} while (srv_try_again(s, ret, &tries));
 	srv_reply_node(req, ret, node);
 }
 
@@ -102,15 +113,21 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name)
 void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
 	struct uext4_cred cred = srv_cred(req);
+	struct srv *s = srv_of(req);
+	int ret = uext4_unlink(srv_node(s, dir), name, &cred);
 
-	srv_reply(req, uext4_unlink(srv_node(srv_of(req), dir), name, &cred));
+	srv_removed(s);
+	srv_reply(req, ret);
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
 	struct uext4_cred cred = srv_cred(req);
+	struct srv *s = srv_of(req);
+	int ret = uext4_rmdir(srv_node(s, dir), name, &cred);
 
-	srv_reply(req, uext4_rmdir(srv_node(srv_of(req), dir), name, &cred));
+	srv_removed(s);
+	srv_reply(req, ret);
 }
 
 void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name,
@@ -118,7 +135,8 @@ void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name,
 {
 	struct uext4_cred cred = srv_cred(req);
 	struct srv *s = srv_of(req);
-	unsigned how = 0;
+	unsigned how = 0, tries = 0;
+	int ret;
 
 	if (flags &
 			~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE |
@@ -132,8 +150,10 @@ void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name,
 		how |= UEXT4_RENAME_EXCHANGE;
 	if (flags & RENAME_WHITEOUT)
 		how |= UEXT4_RENAME_WHITEOUT;
-	srv_reply(req,
-			uext4_rename(srv_node(s, dir), name,
-					srv_node(s, newdir), newname, how,
-					&cred));
+	do {
+		ret = uext4_rename(srv_node(s, dir), name, srv_node(s, newdir),
+				newname, how, &cred);
+	} while (srv_try_again(s, ret, &tries));
+	srv_removed(s); /* what stood at the new name */
+	srv_reply(req, ret);
 }

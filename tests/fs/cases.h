@@ -56,5 +56,14 @@ void state_errors_ro(struct env *e);
 void state_errors_continue(struct env *e);
 void state_errors_shutdown(struct env *e);
 void state_readonly(struct env *e);
+/* cases_kernel.c */
+void kernel_setgid_of_outsiders(struct env *e);
+void kernel_listing_without_atime(struct env *e);
+void kernel_last_second(struct env *e);
+void kernel_whiteout_inherits(struct env *e);
+void kernel_one_time_to_now(struct env *e);
+void kernel_no_change_of_attributes(struct env *e);
+void kernel_fallocate_of_block_maps(struct env *e);
+void kernel_largest_file_of_pointers(struct env *e);
 
 #endif
