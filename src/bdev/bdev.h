@@ -56,6 +56,9 @@ enum bdev_op {
 /* Request flags. */
 #define BDEV_F_FUA     0x1u /* WRITE, ZERO: durable on completion */
 #define BDEV_F_NOUNMAP 0x2u /* ZERO: keep the space behind it allocated */
+/* READ, in one piece: what the device holds now, and not what a cache of this
+ * host remembers; others may have written it. A hint where that cannot be. */
+#define BDEV_F_DEVICE  0x4u
 
 /*
  * What a request carries, for recorders and tracing. Backends ignore it. A tag
@@ -72,6 +75,7 @@ enum bdev_tag {
 	BDEV_TAG_METADATA,   /* checkpoint or other home write of metadata */
 	BDEV_TAG_DATA,       /* file contents */
 	BDEV_TAG_SUPERBLOCK, /* file system superblock */
+	BDEV_TAG_MMP,        /* the block of multi-mount protection */
 	BDEV_TAG_NR,
 };
 
@@ -156,6 +160,7 @@ struct bdev_ops {
 struct bdev {
 	const struct bdev_ops *ops; /* [const] */
 	struct bdev_geo geo;        /* [const] */
+	char name[32]; /* [const] for people: the end of its path, or "" */
 };
 
 /* ---- opening and closing ---- */
@@ -307,6 +312,12 @@ static inline void bdev_stored(
 static inline uint64_t bdev_size(const struct bdev *dev)
 {
 	return dev->geo.size;
+}
+
+/* "disk.img"; "uext4" if it has no name. */
+static inline const char *bdev_name(const struct bdev *dev)
+{
+	return dev->name[0] != '\0' ? dev->name : "uext4";
 }
 
 static inline bool bdev_is_rdonly(const struct bdev *dev)

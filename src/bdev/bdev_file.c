@@ -15,6 +15,9 @@
  *               track of the dirty pages of shared mappings since 2.6.19, so
  *               that fsync and fdatasync write them; msync(MS_SYNC) itself is
  *               nothing but such a call (mm/msync.c).
+ *          (F6) What others may have written (BDEV_F_DEVICE) is read through a
+ *               descriptor of its own with O_DIRECT: the page cache of this
+ *               host would show what it was when it was last read.
  *          (F5) The map and system calls see the same page cache, so only
  *               without O_DIRECT is there a map.
  *
@@ -29,7 +32,9 @@
 #include <linux/fs.h>
 #include <linux/stat.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -43,12 +48,14 @@
 #include "bdev/bdev.h"
 #include "bdev/bounce.h"
 
-#define FILE_IOVS  64 /* a system call takes at most so many pieces */
-#define ZERO_BYTES 4096u
+#define FILE_IOVS    64 /* a system call takes at most so many pieces */
+#define ZERO_BYTES   4096u
+#define DEVICE_ALIGN 4096u /* suits O_DIRECT wherever there is any */
 
 struct bdev_file {
 	struct bdev dev;
 	int fd;             /* [const] */
+	int direct_fd;      /* [const] F6; -1: none */
 	bool is_blk;        /* [const] */
 	uint64_t base;      /* [const] start inside the file */
 	uint64_t file_size; /* [const] at open */
@@ -144,6 +151,34 @@ static int file_rw(
 			bounce_is_needed(&f->bounce, pos, io->iov, io->iovcnt))
 		return bounce_run(&f->bounce, io->op, pos, &it, io->len, flags);
 	return file_iter(f, io->op, pos, &it, flags);
+}
+
+/* F6 */
+static int file_read_device(struct bdev_file *f, const struct bdev_io *io)
+{
+	uint64_t pos = f->base + io->pos;
+	uint64_t start = round_down_u64(pos, DEVICE_ALIGN);
+	uint64_t end = round_up_u64(pos + io->len, DEVICE_ALIGN);
+	uint8_t *mem;
+	ssize_t n;
+	int ret = 0;
+
+	if (f->direct_fd < 0 || io->iovcnt != 1)
+		return file_rw(f, io, 0);
+	mem = aligned_alloc(DEVICE_ALIGN, end - start);
+	if (!mem)
+		return -ENOMEM;
+	do
+		n = pread(f->direct_fd, mem, end - start, (off_t)start);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0 && (uint64_t)n >= pos + io->len - start)
+		memcpy(io->iov->iov_base, mem + (pos - start), io->len);
+	else if (n >= 0 || is_unsupported(errno))
+		ret = file_rw(f, io, 0);
+	else
+		ret = -errno;
+	free(mem);
+	return ret;
 }
 
 static int file_write(struct bdev_file *f, const struct bdev_io *io)
@@ -324,7 +359,8 @@ static int file_run(struct bdev_file *f, const struct bdev_io *io)
 {
 	switch (io->op) {
 	case BDEV_READ:
-		return file_rw(f, io, 0);
+		return io->flags & BDEV_F_DEVICE ? file_read_device(f, io)
+						 : file_rw(f, io, 0);
 	case BDEV_WRITE:
 		return file_write(f, io);
 	case BDEV_FLUSH:
@@ -354,6 +390,8 @@ static int file_close(struct bdev *dev)
 
 	if (f->map_start)
 		munmap(f->map_start, f->map_len);
+	if (f->direct_fd >= 0)
+		close(f->direct_fd);
 	ret = close(f->fd) < 0 ? -errno : 0;
 	bounce_fini(&f->bounce);
 	mutex_fini(&f->map_lock);
@@ -447,6 +485,24 @@ static int open_fd(const char *path, const struct bdev_file_opts *opts,
 	*ret_is_blk = S_ISBLK(st.st_mode);
 	*ret_fd = fd;
 	return 0;
+}
+
+/* F6: the same once more; -1 where that cannot be had. */
+static int open_direct_fd(const char *path, int fd)
+{
+	int flags = O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	struct stat a;
+	struct stat b;
+	int direct = open(path, flags);
+
+	if (direct < 0)
+		return -1;
+	if (fstat(fd, &a) == 0 && fstat(direct, &b) == 0 &&
+			a.st_dev == b.st_dev && a.st_ino == b.st_ino &&
+			a.st_rdev == b.st_rdev)
+		return direct;
+	close(direct);
+	return -1;
 }
 
 static int lock_fd(int fd, uint32_t flags)
@@ -570,6 +626,9 @@ int bdev_file_open(const char *path, const struct bdev_file_opts *opts,
 	if (ret < 0)
 		goto out_close;
 
+	f->direct_fd = open_direct_fd(path, f->fd);
+	(void)snprintf(f->dev.name, sizeof(f->dev.name), "%s",
+			strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
 	bounce_init(&f->bounce, f->dev.geo.dio_align, f->dev.geo.mem_align);
 	f->bounce.rw = file_raw;
 	f->bounce.ctx = f;

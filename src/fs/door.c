@@ -156,6 +156,13 @@ void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 	journal_abort(fs->journal, -EIO, true);
 }
 
+void fs_forbid_writes(struct uext4_fs *fs)
+{
+	bool panic = fs_error_policy(fs) == DSUPER_ERRORS_PANIC;
+
+	atomic_fetch_or(&fs->state, panic ? FS_S_SHUTDOWN : FS_S_EMERG_RO);
+}
+
 int fs_done(struct uext4_fs *fs, int ret, inum_t inum)
 {
 	if (ret == -UEXT4_ECORRUPT || ret == -UEXT4_EBADCSUM)
@@ -263,6 +270,8 @@ int uext4_info(struct uext4_fs *fs, struct uext4_info *ret_info)
 		info.rdonly_why = "an error was found";
 	if (atomic_load(&fs->state) & FS_S_SHUTDOWN)
 		info.rdonly_why = "shut down";
+	if (mmp_is_lost(&fs->mmp))
+		info.rdonly_why = "mmp: it is no longer ours alone";
 	info.kind = fs_kind(fs);
 	info.replayed_transactions =
 			(uint32_t)(fs->recovered.last - fs->recovered.first);
