@@ -153,7 +153,7 @@ void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 				"damage found: read-only from now on, as "
 				"errors=remount-ro says");
 	}
-	journal_abort(fs->journal, -EIO, true);
+	journal_abort(fs->journal, -EIO, !mmp_is_lost(&fs->mmp));
 }
 
 void fs_forbid_writes(struct uext4_fs *fs)
