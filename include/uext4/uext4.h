@@ -160,7 +160,7 @@ struct uext4_mount_opts {
  * -EACCES, -EUCLEAN, -EBADMSG, -EINTR @opts->cancel() said so.
  *
  * With the feature mmp, mounting for writing what was not unmounted takes until
- * it is certain that nobody uses it: 44 seconds as mke2fs makes them, ten
+ * it is certain that nobody uses it: 42 seconds as mke2fs makes them, twelve
  * minutes at most; a line about it is logged. -EBUSY: somebody does. */
 UEXT4_API int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
 		struct uext4_fs **ret_fs);

@@ -56,9 +56,6 @@ enum bdev_op {
 /* Request flags. */
 #define BDEV_F_FUA     0x1u /* WRITE, ZERO: durable on completion */
 #define BDEV_F_NOUNMAP 0x2u /* ZERO: keep the space behind it allocated */
-/* READ, in one piece: what the device holds now, and not what a cache of this
- * host remembers; others may have written it. A hint where that cannot be. */
-#define BDEV_F_DEVICE  0x4u
 
 /*
  * What a request carries, for recorders and tracing. Backends ignore it. A tag
@@ -313,6 +310,13 @@ static inline uint64_t bdev_size(const struct bdev *dev)
 {
 	return dev->geo.size;
 }
+
+/*
+ * From now on past the caches of the host: reads show what other hosts wrote,
+ * and no write of ours is done later by the host alone. Before anybody else
+ * uses @dev. -EOPNOTSUPP where that cannot be (alignment, no such thing).
+ */
+UEXT4_MUST_CHECK int bdev_set_direct(struct bdev *dev);
 
 /* "disk.img"; "uext4" if it has no name. */
 static inline const char *bdev_name(const struct bdev *dev)

@@ -15,9 +15,6 @@
  *               track of the dirty pages of shared mappings since 2.6.19, so
  *               that fsync and fdatasync write them; msync(MS_SYNC) itself is
  *               nothing but such a call (mm/msync.c).
- *          (F6) What others may have written (BDEV_F_DEVICE) is read through a
- *               descriptor of its own with O_DIRECT: the page cache of this
- *               host would show what it was when it was last read.
  *          (F5) The map and system calls see the same page cache, so only
  *               without O_DIRECT is there a map.
  *
@@ -48,14 +45,12 @@
 #include "bdev/bdev.h"
 #include "bdev/bounce.h"
 
-#define FILE_IOVS    64 /* a system call takes at most so many pieces */
-#define ZERO_BYTES   4096u
-#define DEVICE_ALIGN 4096u /* suits O_DIRECT wherever there is any */
+#define FILE_IOVS  64 /* a system call takes at most so many pieces */
+#define ZERO_BYTES 4096u
 
 struct bdev_file {
 	struct bdev dev;
 	int fd;             /* [const] */
-	int direct_fd;      /* [const] F6; -1: none */
 	bool is_blk;        /* [const] */
 	uint64_t base;      /* [const] start inside the file */
 	uint64_t file_size; /* [const] at open */
@@ -151,34 +146,6 @@ static int file_rw(
 			bounce_is_needed(&f->bounce, pos, io->iov, io->iovcnt))
 		return bounce_run(&f->bounce, io->op, pos, &it, io->len, flags);
 	return file_iter(f, io->op, pos, &it, flags);
-}
-
-/* F6 */
-static int file_read_device(struct bdev_file *f, const struct bdev_io *io)
-{
-	uint64_t pos = f->base + io->pos;
-	uint64_t start = round_down_u64(pos, DEVICE_ALIGN);
-	uint64_t end = round_up_u64(pos + io->len, DEVICE_ALIGN);
-	uint8_t *mem;
-	ssize_t n;
-	int ret = 0;
-
-	if (f->direct_fd < 0 || io->iovcnt != 1)
-		return file_rw(f, io, 0);
-	mem = aligned_alloc(DEVICE_ALIGN, end - start);
-	if (!mem)
-		return -ENOMEM;
-	do
-		n = pread(f->direct_fd, mem, end - start, (off_t)start);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0 && (uint64_t)n >= pos + io->len - start)
-		memcpy(io->iov->iov_base, mem + (pos - start), io->len);
-	else if (n >= 0 || is_unsupported(errno))
-		ret = file_rw(f, io, 0);
-	else
-		ret = -errno;
-	free(mem);
-	return ret;
 }
 
 static int file_write(struct bdev_file *f, const struct bdev_io *io)
@@ -359,8 +326,7 @@ static int file_run(struct bdev_file *f, const struct bdev_io *io)
 {
 	switch (io->op) {
 	case BDEV_READ:
-		return io->flags & BDEV_F_DEVICE ? file_read_device(f, io)
-						 : file_rw(f, io, 0);
+		return file_rw(f, io, 0);
 	case BDEV_WRITE:
 		return file_write(f, io);
 	case BDEV_FLUSH:
@@ -390,8 +356,6 @@ static int file_close(struct bdev *dev)
 
 	if (f->map_start)
 		munmap(f->map_start, f->map_len);
-	if (f->direct_fd >= 0)
-		close(f->direct_fd);
 	ret = close(f->fd) < 0 ? -errno : 0;
 	bounce_fini(&f->bounce);
 	mutex_fini(&f->map_lock);
@@ -485,24 +449,6 @@ static int open_fd(const char *path, const struct bdev_file_opts *opts,
 	*ret_is_blk = S_ISBLK(st.st_mode);
 	*ret_fd = fd;
 	return 0;
-}
-
-/* F6: the same once more; -1 where that cannot be had. */
-static int open_direct_fd(const char *path, int fd)
-{
-	int flags = O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	struct stat a;
-	struct stat b;
-	int direct = open(path, flags);
-
-	if (direct < 0)
-		return -1;
-	if (fstat(fd, &a) == 0 && fstat(direct, &b) == 0 &&
-			a.st_dev == b.st_dev && a.st_ino == b.st_ino &&
-			a.st_rdev == b.st_rdev)
-		return direct;
-	close(direct);
-	return -1;
 }
 
 static int lock_fd(int fd, uint32_t flags)
@@ -599,6 +545,44 @@ static int set_range(struct bdev_file *f, const struct bdev_file_opts *opts)
 	return 0;
 }
 
+static void start_bounce(struct bdev_file *f)
+{
+	bounce_init(&f->bounce, f->dev.geo.dio_align, f->dev.geo.mem_align);
+	f->bounce.rw = file_raw;
+	f->bounce.ctx = f;
+}
+
+int bdev_set_direct(struct bdev *dev)
+{
+	struct bdev_file *f = to_file(dev);
+	struct bdev_geo was = dev->geo;
+	int flags;
+	int ret;
+
+	if (!bdev_is_file(dev) || atomic_load(&f->map))
+		return -EOPNOTSUPP;
+	if (dev->geo.direct)
+		return 0;
+	ret = ask_geo(f, true);
+	if (ret == 0 &&
+			(f->base % dev->geo.dio_align != 0 ||
+					dev->geo.size % dev->geo.dio_align))
+		ret = -EOPNOTSUPP;
+	flags = fcntl(f->fd, F_GETFL);
+	if (ret == 0 &&
+			(flags < 0 ||
+					fcntl(f->fd, F_SETFL,
+							flags | O_DIRECT) < 0))
+		ret = -EOPNOTSUPP;
+	if (ret < 0) {
+		dev->geo = was;
+		return ret;
+	}
+	bounce_fini(&f->bounce);
+	start_bounce(f);
+	return 0;
+}
+
 int bdev_file_open(const char *path, const struct bdev_file_opts *opts,
 		struct bdev **ret_dev)
 {
@@ -626,12 +610,9 @@ int bdev_file_open(const char *path, const struct bdev_file_opts *opts,
 	if (ret < 0)
 		goto out_close;
 
-	f->direct_fd = open_direct_fd(path, f->fd);
 	(void)snprintf(f->dev.name, sizeof(f->dev.name), "%s",
 			strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
-	bounce_init(&f->bounce, f->dev.geo.dio_align, f->dev.geo.mem_align);
-	f->bounce.rw = file_raw;
-	f->bounce.ctx = f;
+	start_bounce(f);
 	atomic_init(&f->can_dsync, true);
 	atomic_init(&f->can_punch, true);
 	atomic_init(&f->can_zero, true);

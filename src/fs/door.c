@@ -106,8 +106,10 @@ int fs_may_read(struct uext4_fs *fs)
 
 int fs_may_write(struct uext4_fs *fs)
 {
-	uint32_t state = atomic_load(&fs->state);
+	uint32_t state;
 
+	err_ignore(mmp_check_alive(fs)); /* it changes the state */
+	state = atomic_load(&fs->state);
 	if (state & FS_S_SHUTDOWN)
 		return -EIO;
 	return state & (FS_S_RDONLY | FS_S_EMERG_RO) ? -EROFS : 0;

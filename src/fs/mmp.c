@@ -16,11 +16,13 @@
  *                must stand still for a wait; then ours is written, and must
  *                stand for another one. A wait is the smaller of 2c + 1 and
  *                c + 60 seconds, c being the check interval in the block.
- *          (MM2) The block is read before each write, past every cache of the
- *                host, and must hold what we wrote last.
+ *          (MM2) The block is read before each write, and must hold what we wrote
+ *                last. The device is used past the host's caches: one would
+ *                show an old block, and write it back with its neighbours in
+ *                the same page.
  *          (MM3) A process that stood still (SIGSTOP, a frozen group) for longer
  *                than the check interval it has promised looks before it
- *                commits.
+ *                begins a write; and no host writes for it meanwhile.
  *          (MM4) When lost, nothing more is written, whatever errors= says: it
  *                would hit the other's. Reads go on, unless errors=panic.
  *          (MM5) The block is written whole, FUA, never through the journal or
@@ -56,7 +58,7 @@ static int mmp_read(struct uext4_fs *fs, struct dmmp *ret_found)
 	int ret;
 
 	ret = bdev_read(fs->dev, m->pblk * fs->geo.block_size, m->raw,
-			fs->geo.block_size, BDEV_F_DEVICE, BDEV_TAG_MMP);
+			fs->geo.block_size, 0, BDEV_TAG_MMP);
 	if (ret == 0)
 		ret = dmmp_check(&fs->geo, m->raw, &why);
 	if (ret < 0)
@@ -233,6 +235,9 @@ static int mmp_hold(struct uext4_fs *fs)
 	struct mmp *m = &fs->mmp;
 	int ret;
 
+	/* MM2, MM3; where it cannot be, one host alone is guarded. */
+	if (!(fs->opts.flags & UEXT4_MNT_DAX))
+		err_ignore(bdev_set_direct(fs->dev));
 	ret = mmp_take_block(fs);
 	if (ret < 0)
 		return ret;
@@ -324,14 +329,14 @@ void mmp_tick(struct uext4_fs *fs)
 	uint64_t took;
 	uint32_t seq;
 
-	mutex_lock(&m->lock);
+	mutex_lock(&fs->mmp.lock);
 	seq = m->mine.seq % (DMMP_SEQ_FSCK - 1) + 1;
 	took = (time_now_ns() - m->written_ns) / NS_PER_S;
 	/* Who is slow asks the others for patience. */
 	m->mine.check_interval = mmp_clamp(2 * max_u64(m->update, took));
 	if (mmp_step_locked(fs, seq) < 0)
 		lost = m->journal;
-	mutex_unlock(&m->lock);
+	mutex_unlock(&fs->mmp.lock);
 	if (lost)
 		journal_abort(lost, -EIO, false);
 }
@@ -344,12 +349,12 @@ static void *mmp_main(void *arg)
 	uint64_t at;
 
 	for (;;) {
-		mutex_lock(&m->lock);
+		mutex_lock(&fs->mmp.lock);
 		at = m->written_ns + m->update * NS_PER_S;
 		while (!m->stop && time_now_ns() < at)
-			(void)cond_wait_until(&m->wake, &m->lock, at);
+			(void)cond_wait_until(&m->wake, &fs->mmp.lock, at);
 		is_over = m->stop || mmp_is_lost(m);
-		mutex_unlock(&m->lock);
+		mutex_unlock(&fs->mmp.lock);
 		if (is_over)
 			return NULL;
 		mmp_tick(fs);
@@ -363,10 +368,10 @@ int mmp_guard_journal(struct uext4_fs *fs)
 
 	if (!m->is_held)
 		return 0;
-	mutex_lock(&m->lock);
+	mutex_lock(&fs->mmp.lock);
 	m->journal = fs->journal;
 	ret = mmp_is_lost(m) ? -EBUSY : 0;
-	mutex_unlock(&m->lock);
+	mutex_unlock(&fs->mmp.lock);
 	return ret;
 }
 
@@ -379,9 +384,9 @@ int mmp_check_alive(struct uext4_fs *fs)
 		return 0;
 	if (!mmp_is_lost(m) && time_now_ns() < atomic_load(&m->due_ns))
 		return 0;
-	mutex_lock(&m->lock);
+	mutex_lock(&fs->mmp.lock);
 	ret = mmp_step_locked(fs, m->mine.seq); /* MM3 */
-	mutex_unlock(&m->lock);
+	mutex_unlock(&fs->mmp.lock);
 	return ret < 0 ? -ESHUTDOWN : 0;
 }
 
@@ -393,10 +398,10 @@ void mmp_unguard(struct uext4_fs *fs)
 
 	if (!m->has_thread)
 		return;
-	mutex_lock(&m->lock);
+	mutex_lock(&fs->mmp.lock);
 	m->stop = true;
 	cond_broadcast(&m->wake);
-	mutex_unlock(&m->lock);
+	mutex_unlock(&fs->mmp.lock);
 	pthread_join(m->thread, NULL);
 	m->has_thread = false;
 }
@@ -409,14 +414,14 @@ int mmp_release(struct uext4_fs *fs, bool is_clean)
 	if (!m->is_held)
 		return 0;
 	mmp_unguard(fs);
-	mutex_lock(&m->lock);
+	mutex_lock(&fs->mmp.lock);
 	if (is_clean) {
 		m->mine.check_interval = mmp_clamp(m->update);
 		ret = mmp_step_locked(fs, DMMP_SEQ_CLEAN);
 	}
 	free(m->raw);
 	m->raw = NULL;
-	mutex_unlock(&m->lock);
+	mutex_unlock(&fs->mmp.lock);
 	m->is_held = false;
 	mutex_fini(&m->lock);
 	cond_fini(&m->wake);

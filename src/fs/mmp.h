@@ -43,9 +43,8 @@ int mmp_take(struct uext4_fs *fs);
 /* fs->journal is there: it is to be stopped if the file system is lost. -EBUSY:
  * it is. */
 int mmp_guard_journal(struct uext4_fs *fs);
-/* Before something is written that others must not meet: if this process stood
- * still for so long that others may take it for dead, look first (MM3).
- * -ESHUTDOWN: lost. */
+/* Before something is written: if this process stood still for so long that
+ * others may take it for dead, look first (MM3). -ESHUTDOWN: lost. */
 int mmp_check_alive(struct uext4_fs *fs);
 /* End the thread; the journal may go then. */
 void mmp_unguard(struct uext4_fs *fs);

@@ -637,8 +637,23 @@ static void a_block_that_fails_ends_writing(void **state)
 	}
 }
 
+static int commit_something(struct m *m, struct uext4_file *f)
+{
+	return journal_sync(m->b.e.fs->journal);
+}
+
+static int write_pages(struct m *m, struct uext4_file *f)
+{
+	return fs_writeback_all(m->b.e.fs);
+}
+
+static int write_file(struct m *m, struct uext4_file *f)
+{
+	return (int)uext4_pwrite(f, "x", 1, 0);
+}
+
 /* MM3: the thread has not run either. */
-static void after_standing_still_a_commit_looks_first(void **state)
+static void standing_still(int (*write)(struct m *m, struct uext4_file *f))
 {
 	struct uext4_file *f;
 	uint64_t n;
@@ -650,14 +665,22 @@ static void after_standing_still_a_commit_looks_first(void **state)
 		atomic_store(&m.b.e.fs->mmp.due_ns, 0);
 		assert_int_equal(uext4_sync(m.b.e.fs), 0);
 		assert_int_equal(env_create(&m.b.e, "/i", 0644), 0);
+		env_fill(f, 0, m.b.e.bs, 'p');
 
 		atomic_store(&m.b.e.fs->mmp.due_ns, 0);
 		foreign(&m, 77);
 		n = writes(&m);
-		assert_true(journal_sync(m.b.e.fs->journal) < 0);
+		assert_true(write(&m, f) < 0);
 		expect_silence(&m, f, n);
 		end(&m, false);
 	}
+}
+
+static void after_standing_still_each_write_looks_first(void **state)
+{
+	standing_still(commit_something);
+	standing_still(write_pages);
+	standing_still(write_file);
 }
 
 /* ---- the end ---- */
@@ -727,7 +750,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_is_late_asks_for_patience),
 		cmocka_unit_test(whoever_takes_it_is_not_disturbed),
 		cmocka_unit_test(a_block_that_fails_ends_writing),
-		cmocka_unit_test(after_standing_still_a_commit_looks_first),
+		cmocka_unit_test(after_standing_still_each_write_looks_first),
 		cmocka_unit_test(a_shutdown_leaves_it),
 		cmocka_unit_test(after_an_error_it_is_given_back),
 		cmocka_unit_test(one_that_was_taken_is_not_called_clean),
