@@ -590,6 +590,8 @@ static int fs_mount_stack(struct uext4_fs *fs)
 	if (ret < 0)
 		return ret;
 	ret = mmp_take(fs);
+	if (ret == 0 && fs->mmp.is_held)
+		ret = fs_read_super(fs, fs->dev);
 	if (ret < 0)
 		return ret;
 	ret = fs_recover(fs);

@@ -57,10 +57,10 @@ static int mmp_read(struct uext4_fs *fs, struct dmmp *ret_found)
 	const char *why = NULL;
 	int ret;
 
-	ret = bdev_read(fs->dev, m->pblk * fs->geo.block_size, m->raw,
-			fs->geo.block_size, 0, BDEV_TAG_MMP);
+	ret = bdev_read(fs->dev, m->pblk * m->geo.block_size, m->raw,
+			m->geo.block_size, 0, BDEV_TAG_MMP);
 	if (ret == 0)
-		ret = dmmp_check(&fs->geo, m->raw, &why);
+		ret = dmmp_check(&m->geo, m->raw, &why);
 	if (ret < 0)
 		log_err(&fs->log, "mmp: block %llu: %s; run e2fsck",
 				(unsigned long long)m->pblk,
@@ -78,10 +78,10 @@ static int mmp_write(struct uext4_fs *fs, uint32_t seq)
 
 	m->mine.seq = seq;
 	m->mine.time = (uint64_t)fs_now(fs).tv_sec;
-	dmmp_encode(&fs->geo, &m->mine, m->raw);
+	dmmp_encode(&m->geo, &m->mine, m->raw);
 	m->written_ns = time_now_ns();
-	ret = bdev_write(fs->dev, m->pblk * fs->geo.block_size, m->raw,
-			fs->geo.block_size, BDEV_F_FUA, BDEV_TAG_MMP); /* MM5 */
+	ret = bdev_write(fs->dev, m->pblk * m->geo.block_size, m->raw,
+			m->geo.block_size, BDEV_F_FUA, BDEV_TAG_MMP); /* MM5 */
 	if (ret < 0)
 		log_err(&fs->log, "mmp: block %llu cannot be written: %s",
 				(unsigned long long)m->pblk, err_text(ret));
@@ -141,14 +141,14 @@ static int mmp_wait(struct uext4_fs *fs, unsigned seconds)
 {
 	const struct timespec slice = { .tv_nsec = SLICE_MS * 1000000L };
 	const struct uext4_mount_opts *o = &fs->opts;
-	unsigned ms;
+	uint64_t end = time_now_ns() + seconds * NS_PER_S;
 
 	if (fs->hooks && fs->hooks->sleep)
 		return fs->hooks->sleep(fs->hooks->ctx, seconds);
-	for (ms = 0; ms < seconds * 1000; ms += SLICE_MS) {
+	while (time_now_ns() < end) {
 		if (o->cancel && o->cancel(o->cancel_ctx))
 			return -EINTR;
-		(void)nanosleep(&slice, NULL);
+		(void)nanosleep(&slice, NULL); /* less, if a signal comes */
 	}
 	return 0;
 }
@@ -258,6 +258,7 @@ int mmp_take(struct uext4_fs *fs)
 
 	if (!geo_has_incompat(&fs->geo, FI_MMP))
 		return 0;
+	m->geo = fs->geo;
 	m->pblk = sb->mmp_block;
 	m->update = sb->mmp_update_interval;
 	if (m->update == 0)

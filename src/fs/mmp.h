@@ -14,12 +14,14 @@
 #include "base/lock.h"
 #include "base/types.h"
 #include "disk/dmmp.h"
+#include "disk/geo.h"
 
 struct journal;
 struct uext4_fs;
 
 struct mmp {
 	bool is_held;    /* [const] after mmp_take() */
+	struct geo geo;  /* [const] a copy: recovery makes the mount's anew */
 	pblk_t pblk;     /* [const] */
 	uint32_t update; /* [const] seconds between two writes */
 	struct mutex lock;
@@ -35,7 +37,8 @@ struct mmp {
 	pthread_t thread;
 };
 
-/* Of a superblock that was read. Mounting for writing: make the file system
+/* Of a superblock that was read, and is to be read again if is_held afterwards:
+ * who had it before may have written one since. Mounting for writing: make the file system
  * ours, which takes no time if it was left clean, up to four check intervals if
  * not (MM1), and keep it so by a thread. -EBUSY: somebody else's; -EINTR: the
  * caller gave up; -EUCLEAN, -EBADMSG. Read-only: warn if somebody has it. */
