@@ -108,7 +108,8 @@ int fs_may_write(struct uext4_fs *fs)
 {
 	uint32_t state;
 
-	err_ignore(mmp_check_alive(fs)); /* it changes the state */
+	if (fs->mmp.is_held)
+		err_ignore(mmp_check_alive(fs)); /* it changes the state */
 	state = atomic_load(&fs->state);
 	if (state & FS_S_SHUTDOWN)
 		return -EIO;
