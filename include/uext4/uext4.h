@@ -85,7 +85,7 @@ struct uext4_cred {
 #define UEXT4_MNT_SYNC        0x08u /* every change is durable on return */
 #define UEXT4_MNT_NOATIME     0x10u /* never update access times */
 #define UEXT4_MNT_STRICTATIME 0x20u /* always; default is relatime */
-#define UEXT4_MNT_NOTHREAD    0x40u /* no background flusher */
+#define UEXT4_MNT_NOTHREAD    0x40u /* no background flusher (mmp has a thread) */
 #define UEXT4_MNT_NODISCARD   0x80u
 #define UEXT4_MNT_DAX                                                          \
  0x100u /* regular files are read and written by copying from and to the
@@ -147,13 +147,21 @@ struct uext4_mount_opts {
 	enum uext4_dio_alloc dio_alloc;
 	enum uext4_dio_extend dio_extend;
 	enum uext4_dio_size dio_size;
+	/* Asked several times a second while mounting has to wait (mmp): true
+	 * ends it with -EINTR. NULL: waits to the end. */
+	bool (*cancel)(void *ctx);
+	void *cancel_ctx;
 };
 
 /* Mount the image or block device at @path. @opts may be NULL. Replays the
  * journal and processes orphans unless read-only. -EBUSY in use by another,
  * -EINVAL not ext2/3/4, -EOPNOTSUPP a feature that is refused (its name is
  * logged), -EROFS it can only be mounted read-only (the reason is logged),
- * -EACCES, -EUCLEAN, -EBADMSG. */
+ * -EACCES, -EUCLEAN, -EBADMSG, -EINTR @opts->cancel() said so.
+ *
+ * With the feature mmp, mounting for writing what was not unmounted takes until
+ * it is certain that nobody uses it: 42 seconds as mke2fs makes them, twelve
+ * minutes at most; a line about it is logged. -EBUSY: somebody does. */
 UEXT4_API int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
 		struct uext4_fs **ret_fs);
 /* The same in two steps, so that a server can give up rights in between.

@@ -42,6 +42,48 @@ uint32_t crc32c_le64(uint32_t seed, uint64_t v)
 	return crc32c(seed, b, sizeof(b));
 }
 
+/*
+ * CRC-32C backwards: the state before @byte was processed, from the one after
+ * it. The top byte of a table entry names its index.
+ */
+static uint32_t crc32c_step_back(const uint32_t *table, const uint8_t *index,
+		uint32_t crc, uint8_t byte)
+{
+	uint8_t i = index[crc >> 24];
+
+	return (crc ^ table[i]) << 8 | (uint32_t)(i ^ byte);
+}
+
+static void crc32c_tables(uint32_t *table, uint8_t *index)
+{
+	uint32_t c;
+	unsigned i;
+	unsigned bit;
+
+	for (i = 0; i < 256; i++) {
+		c = i;
+		for (bit = 0; bit < 8; bit++)
+			c = c & 1 ? c >> 1 ^ 0x82F63B78u : c >> 1;
+		table[i] = c;
+		index[c >> 24] = (uint8_t)i;
+	}
+}
+
+void crc32c_keep(uint32_t seed, void *buf, size_t len, size_t at, uint32_t want)
+{
+	uint8_t *p = (uint8_t *)buf;
+	uint32_t table[256];
+	uint8_t index[256];
+	size_t i;
+
+	crc32c_tables(table, index);
+	for (i = len; i > at + 4; i--)
+		want = crc32c_step_back(table, index, want, p[i - 1]);
+	for (i = 0; i < 4; i++)
+		want = crc32c_step_back(table, index, want, 0);
+	put_le32(p + at, crc32c(seed, p, at) ^ want);
+}
+
 uint32_t crc32_be(uint32_t seed, const void *buf, size_t len)
 {
 	/* One nibble at a time: table[i] is i << 28 through 4 steps. */

@@ -41,6 +41,7 @@ enum lock_rank {
 	LOCK_RANK_JLIST = 1250,   /* journal's lists of bufs */
 	LOCK_RANK_INODE_TABLE = 1280, /* table of in-memory inodes */
 	LOCK_RANK_CACHE = 1300,       /* cache tables and LRU lists */
+	LOCK_RANK_MMP = 1350,         /* the MMP block, and I/O on it */
 	LOCK_RANK_BDEV = 1400,        /* device queues */
 	LOCK_RANK_LEAF = 1500, /* small locks under which none is taken */
 	LOCK_RANK_LOG = 1600,  /* rate limit of the log */

@@ -25,6 +25,7 @@ const char *bdev_tag_name(enum bdev_tag kind)
 		[BDEV_TAG_METADATA] = "metadata",
 		[BDEV_TAG_DATA] = "data",
 		[BDEV_TAG_SUPERBLOCK] = "superblock",
+		[BDEV_TAG_MMP] = "mmp",
 	};
 
 	return kind < BDEV_TAG_NR ? names[kind] : "unknown";

@@ -72,6 +72,7 @@ enum bdev_tag {
 	BDEV_TAG_METADATA,   /* checkpoint or other home write of metadata */
 	BDEV_TAG_DATA,       /* file contents */
 	BDEV_TAG_SUPERBLOCK, /* file system superblock */
+	BDEV_TAG_MMP,        /* the block of multi-mount protection */
 	BDEV_TAG_NR,
 };
 
@@ -156,6 +157,7 @@ struct bdev_ops {
 struct bdev {
 	const struct bdev_ops *ops; /* [const] */
 	struct bdev_geo geo;        /* [const] */
+	char name[32]; /* [const] for people: the end of its path, or "" */
 };
 
 /* ---- opening and closing ---- */
@@ -307,6 +309,19 @@ static inline void bdev_stored(
 static inline uint64_t bdev_size(const struct bdev *dev)
 {
 	return dev->geo.size;
+}
+
+/*
+ * From now on past the caches of the host: reads show what other hosts wrote,
+ * and no write of ours is done later by the host alone. Before anybody else
+ * uses @dev. -EOPNOTSUPP where that cannot be (alignment, no such thing).
+ */
+UEXT4_MUST_CHECK int bdev_set_direct(struct bdev *dev);
+
+/* "disk.img"; "uext4" if it has no name. */
+static inline const char *bdev_name(const struct bdev *dev)
+{
+	return dev->name[0] != '\0' ? dev->name : "uext4";
 }
 
 static inline bool bdev_is_rdonly(const struct bdev *dev)

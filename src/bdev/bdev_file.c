@@ -29,7 +29,9 @@
 #include <linux/fs.h>
 #include <linux/stat.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -543,6 +545,44 @@ static int set_range(struct bdev_file *f, const struct bdev_file_opts *opts)
 	return 0;
 }
 
+static void start_bounce(struct bdev_file *f)
+{
+	bounce_init(&f->bounce, f->dev.geo.dio_align, f->dev.geo.mem_align);
+	f->bounce.rw = file_raw;
+	f->bounce.ctx = f;
+}
+
+int bdev_set_direct(struct bdev *dev)
+{
+	struct bdev_file *f = to_file(dev);
+	struct bdev_geo was = dev->geo;
+	int flags;
+	int ret;
+
+	if (!bdev_is_file(dev) || atomic_load(&f->map))
+		return -EOPNOTSUPP;
+	if (dev->geo.direct)
+		return 0;
+	ret = ask_geo(f, true);
+	if (ret == 0 &&
+			(f->base % dev->geo.dio_align != 0 ||
+					dev->geo.size % dev->geo.dio_align))
+		ret = -EOPNOTSUPP;
+	flags = fcntl(f->fd, F_GETFL);
+	if (ret == 0 &&
+			(flags < 0 ||
+					fcntl(f->fd, F_SETFL,
+							flags | O_DIRECT) < 0))
+		ret = -EOPNOTSUPP;
+	if (ret < 0) {
+		dev->geo = was;
+		return ret;
+	}
+	bounce_fini(&f->bounce);
+	start_bounce(f);
+	return 0;
+}
+
 int bdev_file_open(const char *path, const struct bdev_file_opts *opts,
 		struct bdev **ret_dev)
 {
@@ -570,9 +610,9 @@ int bdev_file_open(const char *path, const struct bdev_file_opts *opts,
 	if (ret < 0)
 		goto out_close;
 
-	bounce_init(&f->bounce, f->dev.geo.dio_align, f->dev.geo.mem_align);
-	f->bounce.rw = file_raw;
-	f->bounce.ctx = f;
+	(void)snprintf(f->dev.name, sizeof(f->dev.name), "%s",
+			strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
+	start_bounce(f);
 	atomic_init(&f->can_dsync, true);
 	atomic_init(&f->can_punch, true);
 	atomic_init(&f->can_zero, true);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,15 @@ static void tell_parent(struct mount_run *run, int status)
 		syslog(LOG_ERR, "nobody waits for the mount: %m");
 	(void)close(run->to_parent);
 	run->to_parent = -1;
+}
+
+/* Nobody waits at the other end of the pipe any more: it was interrupted. */
+static bool is_left_alone(void *ctx)
+{
+	struct mount_run *run = ctx;
+	struct pollfd pfd = { .fd = run->to_parent };
+
+	return run->to_parent >= 0 && poll(&pfd, 1, 0) > 0;
 }
 
 static void on_ready(void *ctx)
@@ -146,6 +156,8 @@ static int run_server(struct mount_run *run, struct serve_opts *o)
 	o->probe = !run->foreground;
 	o->mnt.log = mount_log;
 	o->mnt.log_ctx = run;
+	o->mnt.cancel = is_left_alone;
+	o->mnt.cancel_ctx = run;
 	ret = serve(o, why);
 	if (ret < 0 && run->served && !run->foreground)
 		syslog(LOG_ERR, "%s: %s", o->image,

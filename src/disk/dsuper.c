@@ -329,52 +329,13 @@ void dsuper_csum_set(void *raw)
 				crc32c(CRC32C_INIT, p, OFF_CHECKSUM));
 }
 
-/*
- * CRC-32C backwards: the state before @byte was processed, from the one after
- * it. The top byte of a table entry names its index.
- */
-static uint32_t crc32c_step_back(const uint32_t *table, const uint8_t *index,
-		uint32_t crc, uint8_t byte)
-{
-	uint8_t i = index[crc >> 24];
-
-	return (crc ^ table[i]) << 8 | (uint32_t)(i ^ byte);
-}
-
-static void crc32c_tables(uint32_t *table, uint8_t *index)
-{
-	uint32_t c;
-	unsigned i;
-	unsigned bit;
-
-	for (i = 0; i < 256; i++) {
-		c = i;
-		for (bit = 0; bit < 8; bit++)
-			c = c & 1 ? c >> 1 ^ 0x82F63B78u : c >> 1;
-		table[i] = c;
-		index[c >> 24] = (uint8_t)i;
-	}
-}
-
 void dsuper_csum_keep(void *raw)
 {
 	uint8_t *p = (uint8_t *)raw;
-	uint32_t table[256];
-	uint8_t index[256];
-	uint32_t before;
-	uint32_t crc;
-	uint32_t i;
 
-	if (!dsuper_has_csum(p))
-		return;
-	crc32c_tables(table, index);
-	before = crc32c(CRC32C_INIT, p, OFF_SPARE);
-	crc = get_le32(p + OFF_CHECKSUM);
-	for (i = OFF_CHECKSUM; i > OFF_SPARE + 4; i--)
-		crc = crc32c_step_back(table, index, crc, p[i - 1]);
-	for (i = 0; i < 4; i++)
-		crc = crc32c_step_back(table, index, crc, 0);
-	put_le32(p + OFF_SPARE, before ^ crc);
+	if (dsuper_has_csum(p))
+		crc32c_keep(CRC32C_INIT, p, OFF_CHECKSUM, OFF_SPARE,
+				get_le32(p + OFF_CHECKSUM));
 }
 
 /* ---- copies ---- */

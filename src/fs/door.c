@@ -106,8 +106,11 @@ int fs_may_read(struct uext4_fs *fs)
 
 int fs_may_write(struct uext4_fs *fs)
 {
-	uint32_t state = atomic_load(&fs->state);
+	uint32_t state;
 
+	if (fs->mmp.is_held)
+		err_ignore(mmp_check_alive(fs)); /* it changes the state */
+	state = atomic_load(&fs->state);
 	if (state & FS_S_SHUTDOWN)
 		return -EIO;
 	return state & (FS_S_RDONLY | FS_S_EMERG_RO) ? -EROFS : 0;
@@ -153,7 +156,14 @@ void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 				"damage found: read-only from now on, as "
 				"errors=remount-ro says");
 	}
-	journal_abort(fs->journal, -EIO, true);
+	journal_abort(fs->journal, -EIO, !mmp_is_lost(&fs->mmp));
+}
+
+void fs_forbid_writes(struct uext4_fs *fs)
+{
+	bool panic = fs_error_policy(fs) == DSUPER_ERRORS_PANIC;
+
+	atomic_fetch_or(&fs->state, panic ? FS_S_SHUTDOWN : FS_S_EMERG_RO);
 }
 
 int fs_done(struct uext4_fs *fs, int ret, inum_t inum)
@@ -263,6 +273,8 @@ int uext4_info(struct uext4_fs *fs, struct uext4_info *ret_info)
 		info.rdonly_why = "an error was found";
 	if (atomic_load(&fs->state) & FS_S_SHUTDOWN)
 		info.rdonly_why = "shut down";
+	if (mmp_is_lost(&fs->mmp))
+		info.rdonly_why = "mmp: it is no longer ours alone";
 	info.kind = fs_kind(fs);
 	info.replayed_transactions =
 			(uint32_t)(fs->recovered.last - fs->recovered.first);

@@ -23,7 +23,7 @@
 
 /* ---- options ---- */
 
-static struct timespec fs_now(void *owner)
+struct timespec fs_now(void *owner)
 {
 	struct uext4_fs *fs = owner;
 	struct timespec ts;
@@ -272,8 +272,11 @@ static int fs_precommit(void *ctx, struct handle *h)
 	struct super *s = &fs->super;
 	uint64_t free_blocks;
 	uint64_t free_inodes;
-	int ret = 0;
+	int ret;
 
+	ret = mmp_check_alive(fs);
+	if (ret < 0)
+		return ret;
 	alloc_disk_counts(fs->alloc, &free_blocks, &free_inodes);
 	buf_lock(s->buf);
 	if (s->sb.free_blocks_count != free_blocks ||
@@ -545,6 +548,10 @@ static int fs_start_writing(struct uext4_fs *fs)
 	int ret;
 
 	ret = fs_journal_load(fs, fs->dev, &fs->journal, &dirty);
+	if (ret == 0)
+		ret = mmp_guard_journal(fs);
+	if (ret == 0 && fs->mmp.is_held)
+		ret = alloc_add_system(fs->alloc, fs->mmp.pblk, 1);
 	if (ret < 0)
 		return ret;
 	alloc_set_journal(fs->alloc, fs->journal);
@@ -580,6 +587,11 @@ static int fs_mount_stack(struct uext4_fs *fs)
 	if (ret < 0)
 		return ret;
 	ret = fs_read_super(fs, fs->dev);
+	if (ret < 0)
+		return ret;
+	ret = mmp_take(fs);
+	if (ret == 0 && fs->mmp.is_held)
+		ret = fs_read_super(fs, fs->dev);
 	if (ret < 0)
 		return ret;
 	ret = fs_recover(fs);
@@ -632,6 +644,13 @@ static void fs_forget_pages(struct uext4_fs *fs);
 int fs_mount(struct bdev *dev, bool owns_dev,
 		const struct uext4_mount_opts *opts, struct uext4_fs **ret_fs)
 {
+	return fs_mount_hooked(dev, owns_dev, opts, NULL, ret_fs);
+}
+
+int fs_mount_hooked(struct bdev *dev, bool owns_dev,
+		const struct uext4_mount_opts *opts,
+		const struct fs_hooks *hooks, struct uext4_fs **ret_fs)
+{
 	struct uext4_fs *fs;
 	int ret;
 
@@ -644,6 +663,7 @@ int fs_mount(struct bdev *dev, bool owns_dev,
 		return ret;
 	}
 	fs->dev = dev;
+	fs->hooks = hooks;
 	mutex_init(&fs->lock, "fs", LOCK_RANK_LEAF);
 	mutex_init(&fs->rename_lock, "rename", LOCK_RANK_RENAME);
 	mutex_init(&fs->queues_lock, "queues", LOCK_RANK_LEAF);
@@ -653,10 +673,12 @@ int fs_mount(struct bdev *dev, bool owns_dev,
 
 	ret = fs_mount_stack(fs);
 	if (ret < 0) {
+		mmp_unguard(fs);
 		if (fs->journal)
 			journal_abort(fs->journal, -ESHUTDOWN, false);
 		if (fs->pool)
 			fs_forget_pages(fs);
+		err_ignore(mmp_release(fs, true));
 		fs_free(fs);
 		return ret;
 	}
@@ -720,6 +742,7 @@ static int fs_stop_writing(struct uext4_fs *fs)
 	err = journal_error(fs->journal);
 	if (err == 0)
 		err = journal_flush(fs->journal);
+	mmp_unguard(fs);
 	if (err == 0 && hmap_count(&fs->it.inodes) == 0)
 		err = journal_close(fs->journal);
 	else
@@ -727,7 +750,7 @@ static int fs_stop_writing(struct uext4_fs *fs)
 	fs->journal = NULL;
 	if (err == 0)
 		err = fs_mark_clean(fs);
-	else if (fs->super.errors_dirty)
+	else if (fs->super.errors_dirty && !mmp_is_lost(&fs->mmp))
 		(void)super_write_errors(&fs->super);
 	return ret < 0 ? ret : err < 0 ? err : 0;
 }
@@ -749,6 +772,10 @@ int uext4_unmount(struct uext4_fs *fs)
 	dev = fs->owns_dev ? fs->dev : NULL;
 	if (fs->journal)
 		ret = fs_stop_writing(fs);
+	/* After a shutdown nothing is written: the block looks like a crash. */
+	err = mmp_release(fs, !(atomic_load(&fs->state) & FS_S_SHUTDOWN));
+	if (ret == 0)
+		ret = err;
 	fs_forget_pages(fs);
 	fs_free(fs);
 	err = dev ? bdev_close(dev) : 0;
@@ -761,8 +788,10 @@ void fs_crash(struct uext4_fs *fs)
 
 	fs_flusher_stop(fs);
 	atomic_fetch_or(&fs->state, FS_S_SHUTDOWN);
+	mmp_unguard(fs);
 	if (fs->journal)
 		journal_abort(fs->journal, -ESHUTDOWN, false);
+	err_ignore(mmp_release(fs, false));
 	fs_queues_detach(fs);
 	fs_forget_pages(fs);
 	fs_free(fs);

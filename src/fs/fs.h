@@ -6,6 +6,7 @@
  *
  *	dev      the device, opened and locked
  *	sb       the superblock: gate, checks, torn-write repair (super.c)
+ *	mmp	the file system is ours alone, or somebody's (mmp.c)
  *	recovery the journal is replayed with a stack of its own, which is then
  *		 thrown away: nothing read before the replay is believed after
  *	cache    metadata bufs            alloc    groups, system blocks
@@ -34,6 +35,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "disk/geo.h"
+#include "fs/mmp.h"
 #include "fs/super.h"
 #include "inode/inode.h"
 #include "journal/journal.h"
@@ -48,14 +50,24 @@ struct orphans;
 #define FS_S_EMERG_RO 0x02u /* turned read-only by an error */
 #define FS_S_SHUTDOWN 0x04u /* changes are -EIO */
 
+/* What tests put in the place of the world. */
+struct fs_hooks {
+	/* Instead of waiting for @seconds (mmp). 0, or what mounting is to
+	 * return. */
+	int (*sleep)(void *ctx, unsigned seconds);
+	void *ctx;
+};
+
 struct uext4_fs {
 	struct uext4_mount_opts opts; /* [const] defaults filled in */
+	const struct fs_hooks *hooks; /* [const] NULL outside of tests */
 	struct log log;
 	struct bdev *dev;  /* [const] the image */
 	struct bdev *over; /* [const] NULL, or dev seen through a journal
 				   replayed in memory (read-only mounts) */
 	struct geo geo;    /* [const] */
 	struct super super;
+	struct mmp mmp;
 	struct buf_cache *cache;  /* [const] */
 	struct journal *journal;  /* [const] NULL: read-only */
 	struct journal *replayed; /* [const] owner of the overlay */
@@ -96,6 +108,12 @@ struct uext4_fs {
  * stays the caller's). The doors are uext4_mount() and uext4_mount_dev(). */
 int fs_mount(struct bdev *dev, bool owns_dev,
 		const struct uext4_mount_opts *opts, struct uext4_fs **ret_fs);
+/* The same for tests; @hooks outlives the mount. */
+int fs_mount_hooked(struct bdev *dev, bool owns_dev,
+		const struct uext4_mount_opts *opts,
+		const struct fs_hooks *hooks, struct uext4_fs **ret_fs);
+/* The clock of time stamps; @owner is the mount. */
+struct timespec fs_now(void *owner);
 /* Stop without writing anything more, as a power cut would: for tests. */
 void fs_crash(struct uext4_fs *fs);
 
@@ -114,6 +132,8 @@ int fs_allow_xattrs(struct uext4_fs *fs);
 int fs_done(struct uext4_fs *fs, int ret, inum_t inum);
 void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 		unsigned line);
+/* The device is no longer ours: no call begins a write any more. */
+void fs_forbid_writes(struct uext4_fs *fs);
 /* Under UEXT4_MNT_SYNC, or for a sync inode: wait until @tid is durable. */
 int fs_sync_tid(struct uext4_fs *fs, const struct inode *inode, txid_t tid);
 

@@ -357,14 +357,33 @@ static int serve_mounted(struct pool *p, char *why)
 	return ret;
 }
 
+/* While mounting waits for others (mmp): a signal, an umount, or who started
+ * this is gone. */
+static bool is_unwanted(void *ctx)
+{
+	struct pool *p = ctx;
+	const struct uext4_mount_opts *o = &p->srv.opts->mnt;
+	struct pollfd pfd[] = {
+		{ .fd = p->signals, .events = POLLIN },
+		{ .fd = fuse_session_fd(p->srv.se) }, /* POLLERR */
+	};
+
+	return poll(pfd, 2, 0) > 0 || (o->cancel && o->cancel(o->cancel_ctx));
+}
+
 /* Takes over @image. */
 static int serve_image(struct pool *p, struct uext4_image *image, char *why)
 {
+	struct uext4_mount_opts mnt = p->srv.opts->mnt;
 	struct srv *s = &p->srv;
 	int ret;
 	int err;
 
-	ret = uext4_mount_image(image, &p->srv.opts->mnt, &s->fs);
+	mnt.cancel = is_unwanted;
+	mnt.cancel_ctx = p;
+	ret = uext4_mount_image(image, &mnt, &s->fs);
+	if (ret == -EINTR)
+		(void)snprintf(why, SERVE_WHY, "given up while it waited");
 	if (ret < 0)
 		return ret;
 	ret = nodes_init(&s->nodes, s->fs);

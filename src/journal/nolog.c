@@ -41,9 +41,8 @@ int nolog_commit(struct journal *j, bool durable)
 	if (durable && buf_cache_dirty_bytes(j->p.cache) > 0)
 		ret = txn_precommit(j, t);
 	buf_wb_init(&wb, j->p.cache);
-	err = buf_wb_add_all(&wb);
-	if (ret == 0)
-		ret = err;
+	if (ret == 0) /* or nobody may write any more */
+		ret = buf_wb_add_all(&wb);
 
 	mutex_lock(&j->lock);
 	j->running = next;

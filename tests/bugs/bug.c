@@ -61,7 +61,7 @@ int bug_try_mount(struct bug *b)
 		assert_int_equal(bdev_emu_open(img, &b->emu, &b->dev), 0);
 		emu_img_free(img);
 	}
-	ret = fs_mount(b->dev, false, &b->opts, &b->e.fs);
+	ret = fs_mount_hooked(b->dev, false, &b->opts, b->hooks, &b->e.fs);
 	if (ret < 0)
 		b->e.fs = NULL;
 	return ret;

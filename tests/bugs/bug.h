@@ -15,11 +15,13 @@
 
 #include "bdev/bdev_emu.h"
 #include "env.h"
+#include "fs/fs.h"
 
 struct bug {
 	struct env e;
 	struct bdev *dev;
 	struct uext4_mount_opts opts;
+	const struct fs_hooks *hooks; /* of the next mount, or NULL */
 	struct bdev_emu_opts emu; /* of the device, from the next mount on */
 	struct timespec now;
 };

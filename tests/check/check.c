@@ -192,6 +192,7 @@ int ck_run(struct ck *c)
 		ck_gdt_load,
 		ck_super,
 		ck_groups,
+		ck_mmp,
 		ck_orphans,
 		ck_inodes,
 		ck_dirs,

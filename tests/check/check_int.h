@@ -42,6 +42,7 @@
 #define CK_INCOMPAT_META_BG     0x0010u
 #define CK_INCOMPAT_EXTENTS     0x0040u
 #define CK_INCOMPAT_64BIT       0x0080u
+#define CK_INCOMPAT_MMP         0x0100u
 #define CK_INCOMPAT_FLEX_BG     0x0200u
 #define CK_INCOMPAT_CSUM_SEED   0x2000u
 #define CK_INCOMPAT_LARGEDIR    0x4000u
@@ -264,6 +265,7 @@ void ck_symlink(struct ck *c, const struct ck_inode *in, uint64_t pblk,
 void ck_device(struct ck *c, const struct ck_inode *in);
 void ck_reserved(struct ck *c, const struct ck_inode *in);
 void ck_resize_inode(struct ck *c, const struct ck_inode *in);
+int ck_mmp(struct ck *c);
 void ck_journal(struct ck *c, const struct ck_inode *in, const struct ck_map *m,
 		uint64_t pblk);
 

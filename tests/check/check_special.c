@@ -249,3 +249,23 @@ void ck_journal(struct ck *c, const struct ck_inode *in, const struct ck_map *m,
 	if (get_be32(p + 4) == 4)
 		special_journal_v2(c, p);
 }
+
+/* The block of multi-mount protection: nobody has it open. */
+int ck_mmp(struct ck *c)
+{
+	uint64_t pblk = get_le64(c->sb + 0x168);
+	const uint8_t *p;
+
+	if (!ck_incompat(c, CK_INCOMPAT_MMP) || !ck_claim(c, pblk, 1, "mmp", 0))
+		return 0;
+	p = ck_block(c, pblk, CK_SLOT_DATA);
+	if (!p)
+		return c->err;
+	if (get_le32(p) != 0x004d4d50)
+		ck_problem(c, "mmp: bad magic %#x", get_le32(p));
+	if (c->has_csum && crc32c(c->seed, p, 0x3fc) != get_le32(p + 0x3fc))
+		ck_problem(c, "mmp: bad checksum");
+	if (get_le32(p + 4) != 0xff4d4d50 && !(c->flags & CHECK_F_RECOVERY))
+		ck_problem(c, "mmp: not clean (%#x)", get_le32(p + 4));
+	return 0;
+}

@@ -55,6 +55,7 @@ static const struct profile profiles[] = {
 	{ "ext4-nodirindex", "-t ext4 -b 2048 -O ^dir_index", false },
 	{ "ext4-i128", "-t ext4 -b 1024 -I 128 -O ^metadata_csum", true },
 	{ "ext4-i1024", "-t ext4 -b 4096 -I 1024", false },
+	{ "ext4-mmp", "-t ext4 -b 4096 -O mmp,metadata_csum", false },
 	{ "ext4-metabg", "-t ext4 -b 1024 -O ^resize_inode,meta_bg -g 1024",
 			false },
 	{ "ext4-sparse2", "-t ext4 -b 1024 -O sparse_super2,^resize_inode",
@@ -517,7 +518,7 @@ static unsigned int judge_edit(const struct chk_image *im,
 
 static void edits_are_judged_as_e2fsck_does(void **state)
 {
-	static const unsigned int with[] = { 0, 3, 9, 16 };
+	static const unsigned int with[] = { 0, 3, 9, 17 };
 	unsigned int bad = 0, done = 0;
 
 	for (size_t i = 0; i < sizeof(with) / sizeof(*with); i++) {

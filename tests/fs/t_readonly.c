@@ -48,7 +48,6 @@ static const struct format formats[] = {
 	  "-E quotatype=usrquota:grpquota:prjquota",
 			NULL, "quota, project", "usage would drift" },
 	{ "-t ext4 -O project", NULL, "project", "usage would drift" },
-	{ "-t ext4 -O mmp", NULL, "mmp", "the guard against two" },
 	{ "-t ext4 -b 1024 -g 256 -O meta_bg,^resize_inode", NULL, "meta_bg",
 			"its group descriptors" },
 	{ "-t ext4 -b 1024 -g 256 -O meta_bg,^resize_inode,^64bit,"

@@ -22,6 +22,7 @@
 #include "disk/dinode.h"
 #include "disk/dirent.h"
 #include "disk/djournal.h"
+#include "disk/dmmp.h"
 #include "disk/dorphan.h"
 #include "disk/dsuper.h"
 #include "disk/dxattr.h"
@@ -371,6 +372,32 @@ static void fuzz_orphan(const struct geo *geo, const uint8_t *data, size_t size)
 	free(block);
 }
 
+/* Whatever stood there: the names end, what is written is read again, and it
+ * stays in one sector. */
+static void fuzz_mmp(const struct geo *geo, const uint8_t *data, size_t size)
+{
+	uint8_t raw[DMMP_SIZE] = { 0 };
+	uint8_t was[DMMP_SIZE];
+	struct dmmp back;
+	struct dmmp d;
+
+	memcpy(raw, data, size < sizeof(raw) ? size : sizeof(raw));
+	put_le32(raw, DMMP_MAGIC);
+	answered(dmmp_check(geo, raw, NULL));
+	dmmp_decode(raw, &d);
+	must(strlen(d.node) <= 64 && strlen(d.device) <= 32);
+	memcpy(was, raw, sizeof(was));
+	d.node[DMMP_NODE_MAX] = '\0';
+	d.device[DMMP_DEVICE_MAX] = '\0';
+	dmmp_encode(geo, &d, raw);
+	must(dmmp_check(geo, raw, NULL) == 0);
+	must(memcmp(raw + 512, was + 512, 512) == 0);
+	dmmp_decode(raw, &back);
+	must(back.seq == d.seq && back.time == d.time &&
+			strcmp(back.node, d.node) == 0 &&
+			strcmp(back.device, d.device) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const target[])(const struct geo *geo,
@@ -383,6 +410,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_attr_block,
 		fuzz_journal,
 		fuzz_orphan,
+		fuzz_mmp,
 	};
 	unsigned int n = sizeof(target) / sizeof(*target);
 	struct geo geo;

@@ -435,6 +435,34 @@ static void file_is_mapped(void **state)
 	}
 }
 
+/* Past the cache of the host, where positions allow it. */
+static void file_can_turn_direct(void **state)
+{
+	struct env env;
+
+	env_open(&env, FILE_CACHED);
+	if (bdev_set_direct(env.dev) == 0) {
+		assert_true(env.dev->geo.direct);
+		assert_int_equal(bdev_set_direct(env.dev), 0);
+	} else {
+		print_message("no O_DIRECT here\n");
+		assert_false(env.dev->geo.direct);
+	}
+	assert_int_equal(bdev_size(env.dev), SIZE);
+	bytes_come_back(env.dev);
+	env_close(&env);
+
+	env_open(&env, FILE_ODD_PART);
+	assert_int_equal(bdev_set_direct(env.dev), -EOPNOTSUPP);
+	assert_int_equal(env.dev->geo.dio_align, 1);
+	bytes_come_back(env.dev);
+	env_close(&env);
+
+	env_open(&env, MEM);
+	assert_int_equal(bdev_set_direct(env.dev), -EOPNOTSUPP);
+	env_close(&env);
+}
+
 static void file_map_can_be_read_only(void **state)
 {
 	struct bdev_file_opts ro = { .flags = BDEV_OPEN_RDONLY };
@@ -656,6 +684,7 @@ int main(void)
 		cmocka_unit_test(threads_reap_each_other),
 		cmocka_unit_test(mem_is_mapped),
 		cmocka_unit_test(file_is_mapped),
+		cmocka_unit_test(file_can_turn_direct),
 		cmocka_unit_test(file_map_can_be_read_only),
 		cmocka_unit_test(who_is_no_memory_has_no_map),
 		cmocka_unit_test(mem_uses_callers_memory_and_can_be_read_only),

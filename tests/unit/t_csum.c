@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/csum.h"
 
@@ -68,12 +69,33 @@ static void chains_are_one_sum(void **state)
 			crc32c(7, le, 8));
 }
 
+static void four_bytes_make_any_sum(void **state)
+{
+	uint8_t buf[64];
+
+	srandom(41);
+	for (size_t at = 0; at + 4 <= sizeof(buf); at++) {
+		uint32_t seed = (uint32_t)random();
+		uint32_t want = (uint32_t)random();
+		uint8_t was[sizeof(buf)];
+
+		for (size_t i = 0; i < sizeof(buf); i++)
+			buf[i] = (uint8_t)random();
+		memcpy(was, buf, sizeof(buf));
+		crc32c_keep(seed, buf, sizeof(buf), at, want);
+		assert_int_equal(crc32c(seed, buf, sizeof(buf)), want);
+		memcpy(was + at, buf + at, 4);
+		assert_memory_equal(buf, was, sizeof(buf));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(published_values_come_out),
 		cmocka_unit_test(any_length_and_alignment_agree),
 		cmocka_unit_test(chains_are_one_sum),
+		cmocka_unit_test(four_bytes_make_any_sum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -416,12 +416,12 @@ static void gate_prefers_refusal(void **state)
 {
 	struct dsuper_gate gate;
 
-	gate_of(&gate, 0, FI_ENCRYPT | FI_MMP | 0x100000u, FR_QUOTA);
+	gate_of(&gate, 0, FI_ENCRYPT | FI_META_BG | 0x100000u, FR_QUOTA);
 	assert_int_equal(gate.mode, DSUPER_MODE_REFUSE);
 	assert_string_equal(gate.names, "encrypt, FEATURE_I20");
-	gate_of(&gate, 0, FI_MMP, FR_QUOTA | 0x40000000u);
+	gate_of(&gate, 0, FI_META_BG, FR_QUOTA | 0x40000000u);
 	assert_int_equal(gate.mode, DSUPER_MODE_RO);
-	assert_string_equal(gate.names, "mmp, quota, FEATURE_R30");
+	assert_string_equal(gate.names, "meta_bg, quota, FEATURE_R30");
 	gate_of(&gate, 0, FI_RECOVER, 0);
 	assert_int_equal(gate.mode, DSUPER_MODE_RO);
 }

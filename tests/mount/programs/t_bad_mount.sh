@@ -114,6 +114,41 @@ case_a_second_mount_of_the_same_image() {
 	fsck_clean "$WORK/img"
 }
 
+# With mmp, what was not unmounted is waited for. Whoever waits can be stopped, in
+# the foreground or behind, and nothing is left of it.
+case_a_wait_that_is_given_up() {
+	local way before status i
+
+	need_ours
+	make_image "$WORK/img" 32M -O mmp
+	mount_ours "$WORK/img" "$MNT"
+	echo x >"$MNT/f"
+	sync "$MNT/f"
+	kill_ours "$MNT"
+	before=$(sha "$WORK/img")
+	for way in -f ""; do
+		status=0
+		timeout -s INT 1 "$UEXT4" mount $way "$WORK/img" "$MNT" \
+			>"$WORK/said" 2>&1 || status=$?
+		[ "$status" -eq 124 ] || die "it waited for status $status"
+		grep -q "waiting 42 s" "$WORK/said" ||
+			die "it said: $(cat "$WORK/said")"
+		for i in $(seq 50); do
+			holder_of "$WORK/img" >/dev/null || break
+			sleep 0.1
+		done
+		[ "$i" -lt 50 ] || die "a server was left"
+		! is_mounted "$MNT" || die "a mount was left"
+		[ "$(sha "$WORK/img")" = "$before" ] ||
+			die "the image was changed"
+	done
+	tune2fs -f -E clear_mmp "$WORK/img"
+	mount_ours "$WORK/img" "$MNT"
+	[ "$(cat "$MNT/f")" = x ]
+	umount_ours "$MNT"
+	fsck_clean "$WORK/img"
+}
+
 case_two_read_only_mounts_share_an_image() {
 	need_ours
 	make_image "$WORK/img" 32M
