@@ -143,7 +143,12 @@ static void times_go_to_2446(void **state)
 		dinode_csum_set(&img.geo, inum, raw);
 		dinode_decode(&img.geo, raw, &di);
 		assert_int_equal(di.mtime.sec, times[i].sec);
-		assert_int_equal(di.mtime.nsec, 123456789);
+		/* The first and the last second have no parts, as a kernel
+		 * keeps them. */
+		assert_int_equal(di.mtime.nsec,
+				i == 0 || i == array_len(times) - 1
+						? 0
+						: 123456789);
 
 		f = fopen(img.path, "r+b");
 		assert_non_null(f);
