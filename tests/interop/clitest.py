@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -158,6 +159,9 @@ def main():
     if not TOOL or not shutil.which("mke2fs"):
         print("skip: " + ("no e2fsprogs" if TOOL else "no program given"))
         sys.exit(77)
+    # A shell starts what runs in the background with SIGINT ignored, and what
+    # is started here would go on ignoring it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in sys.argv[2:]:
         assert any(f.__name__ == name for f in cases), f"no case {name}"
     cases[:] = [f for f in cases if not sys.argv[2:] or
