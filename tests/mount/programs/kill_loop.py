@@ -96,10 +96,16 @@ class Writer:
             os._exit(status)
 
     def is_dead(self):
-        try:
-            os.statvfs(".")                 # nobody caches that
-        except OSError as e:
-            return e.errno in GONE
+        for _ in range(10):
+            try:
+                os.statvfs(".")             # nobody caches that
+            except OSError as e:
+                # EIO: the server was killed while it read this very request.
+                if e.errno == errno.EIO:
+                    time.sleep(0.01)
+                    continue
+                return e.errno in GONE
+            return False
         return False
 
     def is_at_work(self):
