@@ -173,7 +173,7 @@ static int mmp_say_busy(struct uext4_fs *fs, const struct dmmp *d)
 static int mmp_wait_and_look(
 		struct uext4_fs *fs, unsigned seconds, uint32_t seq)
 {
-	struct dmmp found;
+	struct dmmp found = { 0 };
 	int ret;
 
 	ret = mmp_wait(fs, seconds);
@@ -310,7 +310,7 @@ static int mmp_step_locked(struct uext4_fs *fs, uint32_t seq)
 		UEXT4_REQUIRES(fs->mmp.lock)
 {
 	struct mmp *m = &fs->mmp;
-	struct dmmp found;
+	struct dmmp found = { 0 };
 	int ret;
 
 	if (mmp_is_lost(m))

@@ -38,10 +38,11 @@ struct mmp {
 };
 
 /* Of a superblock that was read, and is to be read again if is_held afterwards:
- * who had it before may have written one since. Mounting for writing: make the file system
- * ours, which takes no time if it was left clean, up to four check intervals if
- * not (MM1), and keep it so by a thread. -EBUSY: somebody else's; -EINTR: the
- * caller gave up; -EUCLEAN, -EBADMSG. Read-only: warn if somebody has it. */
+ * who had it before may have written one since. Mounting for writing: make the
+ * file system ours, which takes no time if it was left clean, up to four check
+ * intervals if not (MM1), and keep it so by a thread. -EBUSY: somebody else's;
+ * -EINTR: the caller gave up; -EUCLEAN, -EBADMSG. Read-only: warn if somebody
+ * has it. */
 int mmp_take(struct uext4_fs *fs);
 /* fs->journal is there: it is to be stopped if the file system is lost. -EBUSY:
  * it is. */
@@ -52,7 +53,7 @@ int mmp_check_alive(struct uext4_fs *fs);
 /* End the thread; the journal may go then. */
 void mmp_unguard(struct uext4_fs *fs);
 /* Give it back: @is_clean, the block says so. An error says that it does not.
- * NULL-safe: does nothing if it is not held. */
+ * Does nothing if it is not held. */
 int mmp_release(struct uext4_fs *fs, bool is_clean);
 /* What the thread does each time: for tests. */
 void mmp_tick(struct uext4_fs *fs);

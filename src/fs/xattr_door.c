@@ -180,8 +180,8 @@ ssize_t uext4_listxattr(struct uext4_node *node, char *buf, size_t size,
 
 /* ---- set ---- */
 
-/* The access ACL's owner, group (or mask) and other bits are the mode. */
-/* Is the ACL no more than the mode it makes? */
+/* The access ACL's owner, group (or mask) and other bits are the mode; true if
+ * it says no more than that. */
 static bool acl_to_mode(const struct inode *inode, const struct acl *acl,
 		const struct uext4_cred *cred, uint32_t *ret_mode)
 {
@@ -236,12 +236,9 @@ static bool is_absent(struct inode *inode, uint8_t index, const char *rest)
 static bool is_value(struct inode *inode, uint8_t index, const char *rest,
 		const void *value, size_t len)
 {
-	uint8_t *buf;
+	uint8_t *buf = malloc(len + 1); /* what is longer does not fit */
 	bool same;
 
-	if (xattr_get(inode, (int)index, rest, NULL, 0) != (ssize_t)len)
-		return false;
-	buf = malloc(len + 1);
 	same = buf &&
 			xattr_get(inode, (int)index, rest, buf, len + 1) ==
 					(ssize_t)len &&
@@ -282,8 +279,6 @@ static int set_in_handle(
 {
 	int ret;
 
-	if (is_as_before(inode, r))
-		return 0;
 	if (index_is_acl(r->index))
 		ret = set_acl(h, inode, r->index, r->acl, r->cred);
 	else
@@ -306,6 +301,8 @@ static int set_locked(struct inode *inode, const struct set_req *r)
 		return ret;
 	if (index_is_acl(r->index) && inode_is_symlink(inode))
 		return -EOPNOTSUPP;
+	if (is_as_before(inode, r))
+		return 0;
 	inode_spend_as(inode, cred_is_super(r->cred));
 	ret = handle_start(inode->it->journal,
 			XATTR_CREDITS + 2 * INODE_CREDITS, &h);

@@ -221,7 +221,7 @@ void srv_attr_check(struct srv *s, fuse_ino_t ino)
 	struct uext4_stat st;
 
 	if (uext4_node_stat(sn->node, &st) == 0 &&
-			atomic_load_explicit(&sn->told, memory_order_relaxed) !=
+			atomic_exchange(&sn->told, told_of(&st)) !=
 					told_of(&st))
 		srv_attr_changed(s, ino);
 }

@@ -120,13 +120,15 @@ static int handle_cached(struct srv_handle *h, struct uext4_file **ret_file)
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct srv *s = srv_of(req);
-	struct uext4_cred cred = srv_cred_of(req, srv_node(s, ino));
+	struct uext4_cred cred = srv_cred(req);
 	struct uext4_file *file;
 	bool tell = false;
 	int ret;
 
-	if (fi->flags & O_TRUNC)
+	if (fi->flags & O_TRUNC) {
+		cred = srv_cred_of(req, srv_node(s, ino));
 		(void)srv_write_as(req, srv_node(s, ino), &tell);
+	}
 	ret = uext4_open_node(srv_node(s, ino),
 			flags_from_host(fi->flags & ~(O_CREAT | O_EXCL)), &cred,
 			&file);

@@ -151,13 +151,12 @@ static void set_version(const struct ioctl_req *r)
 {
 	struct uext4_setattr a = { .mask = UEXT4_SET_GENERATION };
 	struct uext4_cred cred = r->cred;
-
-	/* The kernel has checked no owner for this. */
-	cred.flags &= ~UEXT4_CRED_CHECKED;
 	int ret;
 
 	if (!take_in(r, &a.generation, sizeof(a.generation)))
 		return;
+	/* The kernel has checked no owner for this. */
+	cred.flags &= ~UEXT4_CRED_CHECKED;
 	ret = uext4_node_setattr(r->node, &a, &cred);
 	if (ret == 0)
 		srv_attr_changed(r->s, r->ino);

@@ -116,7 +116,8 @@ void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
 	struct srv *s = srv_of(req);
 	int ret = uext4_unlink(srv_node(s, dir), name, &cred);
 
-	srv_removed(s);
+	if (ret == 0)
+		srv_removed(s);
 	srv_reply(req, ret);
 }
 
@@ -126,7 +127,8 @@ void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 	struct srv *s = srv_of(req);
 	int ret = uext4_rmdir(srv_node(s, dir), name, &cred);
 
-	srv_removed(s);
+	if (ret == 0)
+		srv_removed(s);
 	srv_reply(req, ret);
 }
 
@@ -154,6 +156,7 @@ void op_rename(fuse_req_t req, fuse_ino_t dir, const char *name,
 		ret = uext4_rename(srv_node(s, dir), name, srv_node(s, newdir),
 				newname, how, &cred);
 	} while (srv_try_again(s, ret, &tries));
-	srv_removed(s); /* what stood at the new name */
+	if (ret == 0)
+		srv_removed(s); /* what stood at the new name */
 	srv_reply(req, ret);
 }
