@@ -107,6 +107,9 @@ static void *worker_main(void *arg)
 
 	me.data = w->mem + PAGE;
 	me.size = (size_t)256 * PAGE;
+	/* Names lie at the end of the page before. memcmp() and the like read
+	 * past them, and do that slowly where no page is yet. */
+	me.data[0] = 0;
 	work(w->pool, w->mem);
 	leave(w->pool);
 	return NULL;
