@@ -1,22 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mutex and cond over pthread, and our own fair read-write lock.
+ * mutex and cond over pthread, and our own read-write lock.
  *
  * The whole state of an rwsem that nobody waits for is one word, so readers
  * and an uncontended writer cost one atomic operation. Who cannot have it at
- * once queues up; from then on RWSEM_WAITERS closes the short way to
- * newcomers, and the lock is handed over in order of arrival.
+ * once tries again for as long as a short hold takes (RWSEM_SPINS), then queues
+ * up and sleeps. A free lock belongs to whoever comes first, also while others
+ * sleep: were it handed to a sleeper it would not be held by anybody who runs
+ * until he does, everybody else had to queue meanwhile, and then each hold would
+ * cost a sleep (a convoy). A sleeper that has got nothing for RWSEM_FAIR_NS
+ * closes the lock to newcomers, and the next who has it is the head of the
+ * queue.
  *
  * States   0                    free
  *          n                    n readers
  *          WRITER               one writer
- *          any | WAITERS        the queue is not empty, or was a moment ago
+ *          any | WAITERS        somebody in the queue has to be woken
+ *          any | WAITERS | FAIR nobody may take it, it is handed over
  *
- * Rules    (L1) WAITERS is set only under l->m, by a thread that then queues,
- *               and cleared only under l->m with an empty queue.
+ * Rules    (L1) WAITERS and FAIR are changed only under l->m. Who sleeps has
+ *               set WAITERS since he last tried; it is cleared when the queue
+ *               is empty or its head is woken.
  *          (L2) Whoever gives up the last hold and saw WAITERS in the same
  *               atomic step calls rwsem_wake(), so no waiter is forgotten.
- *          (L3) While WAITERS is set only rwsem_wake() gives the lock out.
+ *          (L3) While FAIR is set only hand_over_locked() gives the lock out.
+ *               Who sets it calls that, and so does the last hold's end (L2).
+ *               The hand-over clears it: one for each who waited too long.
  *          (L4) A reader may show in a slot instead of counting. It fills the
  *               slot, then looks at the state; a writer has the state, then
  *               looks at the slots. All four are sequentially consistent, so
@@ -31,11 +40,15 @@
 
 #define RWSEM_WRITER  0x80000000u
 #define RWSEM_WAITERS 0x40000000u
-#define RWSEM_READERS 0x3fffffffu
+#define RWSEM_FAIR    0x20000000u
+#define RWSEM_READERS 0x1fffffffu
+
+#define RWSEM_SPINS   100u /* some microseconds */
+#define RWSEM_FAIR_NS 1000000u
 
 struct rwsem_waiter {
 	STAILQ_ENTRY(rwsem_waiter) link;
-	pthread_cond_t cond;
+	struct cond cond;
 	bool is_writer;
 	bool granted; /* [rwsem.m] */
 };
@@ -187,11 +200,21 @@ void rwsem_fini(struct rwsem *l)
 	pthread_mutex_destroy(&l->m);
 }
 
+/* For one who tries again and again. */
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#else
+	atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
 static bool rwsem_try_read(struct rwsem *l)
 {
 	uint32_t s = atomic_load_explicit(&l->state, memory_order_relaxed);
 
-	while (!(s & (RWSEM_WRITER | RWSEM_WAITERS))) {
+	while (!(s & (RWSEM_WRITER | RWSEM_FAIR))) {
 		assert((s & RWSEM_READERS) != RWSEM_READERS);
 		if (atomic_compare_exchange_weak_explicit(&l->state, &s, s + 1,
 				    memory_order_acquire, memory_order_relaxed))
@@ -202,11 +225,20 @@ static bool rwsem_try_read(struct rwsem *l)
 
 static bool rwsem_try_write(struct rwsem *l)
 {
-	uint32_t s = 0;
+	uint32_t s = atomic_load_explicit(&l->state, memory_order_relaxed);
 
-	return atomic_compare_exchange_strong_explicit(&l->state, &s,
-			RWSEM_WRITER, memory_order_seq_cst,
-			memory_order_relaxed);
+	while ((s & ~RWSEM_WAITERS) == 0) {
+		if (atomic_compare_exchange_weak_explicit(&l->state, &s,
+				    s | RWSEM_WRITER, memory_order_seq_cst,
+				    memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+static bool rwsem_try(struct rwsem *l, bool is_writer)
+{
+	return is_writer ? rwsem_try_write(l) : rwsem_try_read(l);
 }
 
 /* A writer has the state: now the readers in slots (L4). */
@@ -215,55 +247,110 @@ static bool rwsem_has_shown(struct rwsem *l, bool wait)
 	return l->shown != NULL && l->shown(l, wait);
 }
 
-/* Give the lock to those at the head of the queue who can have it now. */
-static void rwsem_wake_locked(struct rwsem *l)
+/* FAIR is set: give the lock to the head of the queue, a writer or as many
+ * readers as stand there, if it can have it now. */
+static void hand_over_locked(struct rwsem *l)
 {
-	struct rwsem_waiter *w;
+	struct rwsem_waiter *w = STAILQ_FIRST(&l->queue);
+	/* Holders can only become fewer meanwhile (L3). */
+	uint32_t s = atomic_load_explicit(&l->state, memory_order_acquire);
+	bool is_writer = w && w->is_writer;
 
-	while ((w = STAILQ_FIRST(&l->queue)) != NULL) {
-		uint32_t s = atomic_load_explicit(
-				&l->state, memory_order_acquire);
-
-		if (s & RWSEM_WRITER)
-			return;
-		if (w->is_writer && (s & RWSEM_READERS))
-			return;
-		/* Holders can only become fewer meanwhile (L3). */
+	if ((s & RWSEM_WRITER) || (is_writer && (s & RWSEM_READERS)))
+		return;
+	while (w && w->is_writer == is_writer) {
 		atomic_fetch_add_explicit(&l->state,
-				w->is_writer ? RWSEM_WRITER : 1u,
+				is_writer ? RWSEM_WRITER : 1u,
 				memory_order_seq_cst);
 		STAILQ_REMOVE_HEAD(&l->queue, link);
 		w->granted = true;
-		pthread_cond_signal(&w->cond);
+		cond_signal(&w->cond);
+		if (is_writer)
+			break;
+		w = STAILQ_FIRST(&l->queue);
 	}
-	atomic_fetch_and_explicit(
-			&l->state, ~RWSEM_WAITERS, memory_order_acq_rel);
+	atomic_fetch_and_explicit(&l->state,
+			STAILQ_EMPTY(&l->queue) ? ~(RWSEM_FAIR | RWSEM_WAITERS)
+						: ~RWSEM_FAIR,
+			memory_order_acq_rel);
 }
 
+/* The last hold has ended, or a writer has become a reader. Who is woken sets
+ * WAITERS again should he come too late. */
 static void rwsem_wake(struct rwsem *l)
 {
+	struct rwsem_waiter *w;
+
 	pthread_mutex_lock(&l->m);
-	rwsem_wake_locked(l);
+	if (atomic_load_explicit(&l->state, memory_order_relaxed) &
+			RWSEM_FAIR) {
+		hand_over_locked(l);
+	} else {
+		atomic_fetch_and_explicit(&l->state, ~RWSEM_WAITERS,
+				memory_order_acq_rel);
+		STAILQ_FOREACH (w, &l->queue, link) {
+			cond_signal(&w->cond);
+			if (w->is_writer)
+				break;
+		}
+	}
 	pthread_mutex_unlock(&l->m);
 }
 
-/* Queue up, then sleep until the lock is handed over. */
+/* Did the waiter @w get it? */
+static bool rwsem_retry_locked(struct rwsem *l, struct rwsem_waiter *w)
+{
+	if (w->granted)
+		return true;
+	/* Before the attempt: a holder that is in its way sees it (L2). */
+	atomic_fetch_or_explicit(
+			&l->state, RWSEM_WAITERS, memory_order_acq_rel);
+	if (atomic_load_explicit(&l->state, memory_order_relaxed) &
+			RWSEM_FAIR) {
+		hand_over_locked(l);
+		return w->granted;
+	}
+	if (!rwsem_try(l, w->is_writer))
+		return false;
+	STAILQ_REMOVE(&l->queue, w, rwsem_waiter, link);
+	if (STAILQ_EMPTY(&l->queue))
+		atomic_fetch_and_explicit(&l->state, ~RWSEM_WAITERS,
+				memory_order_acq_rel);
+	return true;
+}
+
+/* Until woken; for RWSEM_FAIR_NS, then the lock is closed to newcomers. */
+static void rwsem_sleep_locked(struct rwsem *l, struct rwsem_waiter *w)
+{
+	uint64_t until = time_now_ns() + RWSEM_FAIR_NS;
+	struct timespec ts = {
+		.tv_sec = (time_t)(until / 1000000000u),
+		.tv_nsec = (long)(until % 1000000000u),
+	};
+
+	if (pthread_cond_timedwait(&w->cond.c, &l->m, &ts) == ETIMEDOUT &&
+			!w->granted)
+		atomic_fetch_or_explicit(&l->state, RWSEM_FAIR | RWSEM_WAITERS,
+				memory_order_acq_rel);
+}
+
 static void rwsem_wait(struct rwsem *l, bool is_writer)
 {
 	struct rwsem_waiter w = { .is_writer = is_writer };
+	unsigned i;
 
-	pthread_cond_init(&w.cond, NULL);
+	for (i = 0; i < RWSEM_SPINS; i++) {
+		relax();
+		if (rwsem_try(l, is_writer))
+			return;
+	}
+	cond_init(&w.cond);
 	pthread_mutex_lock(&l->m);
 	STAILQ_INSERT_TAIL(&l->queue, &w, link);
-	atomic_fetch_or_explicit(
-			&l->state, RWSEM_WAITERS, memory_order_acq_rel);
-	/* The last holder may have left before it could see WAITERS (L2): then
-	 * this hands the lock to ourselves. */
-	rwsem_wake_locked(l);
-	while (!w.granted)
-		pthread_cond_wait(&w.cond, &l->m);
+	while (!rwsem_retry_locked(l, &w))
+		rwsem_sleep_locked(l, &w);
 	pthread_mutex_unlock(&l->m);
-	pthread_cond_destroy(&w.cond);
+	cond_fini(&w.cond);
 }
 
 static void rwsem_read_lock_flags(struct rwsem *l, unsigned flags)
@@ -355,7 +442,7 @@ UEXT4_NO_TSA bool rwsem_read_show(struct rwsem *l, rwsem_slot *slot)
 	assert(atomic_load_explicit(slot, memory_order_relaxed) == NULL);
 	LOCK_CHECK(l, 0);
 	atomic_store(slot, l);
-	if (atomic_load(&l->state) & (RWSEM_WRITER | RWSEM_WAITERS)) {
+	if (atomic_load(&l->state) & (RWSEM_WRITER | RWSEM_FAIR)) {
 		atomic_store_explicit(slot, NULL, memory_order_release);
 		return false;
 	}

@@ -4,11 +4,12 @@
  *
  * struct mutex   one owner
  * struct cond    wait for a change under a mutex
- * struct rwsem   readers or one writer; fair (first come, first served), so
- *                neither side starves: a reader that comes after a waiting
- *                writer waits behind it. Hence no thread may read-lock an
- *                rwsem that it already holds. May be tried and downgraded.
- *                Released by the thread that took it.
+ * struct rwsem   readers or one writer. Who comes when it is free takes it,
+ *                before those who sleep; neither side starves, because who has
+ *                slept for a millisecond closes it to all who come later, and
+ *                is next. Hence no thread may read-lock an rwsem that it
+ *                already holds. May be tried and downgraded. Released by the
+ *                thread that took it.
  *
  * How to use:
  *	rwsem_init(&in->rwsem, "inode", LOCK_RANK_INODE);
@@ -128,7 +129,7 @@ void rwsem_fini(struct rwsem *l);
 
 void rwsem_read_lock(struct rwsem *l) UEXT4_ACQUIRE_SHARED(*l);
 void rwsem_read_lock_nested(struct rwsem *l) UEXT4_ACQUIRE_SHARED(*l);
-/* False when a writer holds it or anybody waits for it. */
+/* False when a writer holds it or somebody has waited for too long. */
 bool rwsem_read_trylock(struct rwsem *l) UEXT4_TRY_ACQUIRE_SHARED(true, *l);
 void rwsem_read_unlock(struct rwsem *l) UEXT4_RELEASE_SHARED(*l);
 
@@ -141,7 +142,7 @@ void rwsem_write_unlock(struct rwsem *l) UEXT4_RELEASE(*l);
  * Readers that share no memory with each other: each shows in a slot of its own
  * (empty before and afterwards, one slot for one hold at a time) which lock it
  * holds. A writer looks at all slots, through l->shown. False: a writer holds
- * the lock or somebody waits for it; then take it as others do.
+ * the lock or somebody has waited for too long; then take it as others do.
  */
 typedef _Atomic(struct rwsem *) rwsem_slot;
 bool rwsem_read_show(struct rwsem *l, rwsem_slot *slot)

@@ -159,7 +159,17 @@ static void wait_until_contended(struct shared *s)
 		usleep(1000);
 }
 
-UEXT4_NO_TSA static void readers_wait_behind_a_writer(void **state)
+/* Somebody waits, and has waited for so long that it is his turn. */
+static void wait_until_closed(struct shared *s)
+{
+	wait_until_contended(s);
+	while (rwsem_read_trylock(&s->sem)) {
+		rwsem_read_unlock(&s->sem);
+		usleep(1000);
+	}
+}
+
+UEXT4_NO_TSA static void readers_wait_behind_a_writer_that_waited(void **state)
 {
 	struct shared s;
 	pthread_t w, r;
@@ -168,7 +178,7 @@ UEXT4_NO_TSA static void readers_wait_behind_a_writer(void **state)
 	rwsem_read_lock(&s.sem);
 	assert_false(rwsem_is_contended(&s.sem));
 	assert_int_equal(pthread_create(&w, NULL, late_writer, &s), 0);
-	wait_until_contended(&s);
+	wait_until_closed(&s);
 	assert_false(rwsem_read_trylock(&s.sem));
 	assert_int_equal(pthread_create(&r, NULL, later_reader, &s), 0);
 	usleep(5000);
@@ -177,6 +187,69 @@ UEXT4_NO_TSA static void readers_wait_behind_a_writer(void **state)
 	(void)pthread_join(w, NULL);
 	(void)pthread_join(r, NULL);
 	shared_fini(&s);
+}
+
+/* Two of these always overlap: the lock is never free of them. */
+static void *reader_without_end(void *arg)
+{
+	struct shared *s = (struct shared *)arg;
+
+	while (atomic_load(&s->stage) == 0) {
+		rwsem_read_lock(&s->sem);
+		atomic_fetch_add(&s->readers, 1);
+		usleep(300);
+		atomic_fetch_sub(&s->readers, 1);
+		rwsem_read_unlock(&s->sem);
+	}
+	return NULL;
+}
+
+static void *writer_without_end(void *arg)
+{
+	struct shared *s = (struct shared *)arg;
+
+	while (atomic_load(&s->stage) == 0) {
+		rwsem_write_lock(&s->sem);
+		usleep(300);
+		rwsem_write_unlock(&s->sem);
+	}
+	return NULL;
+}
+
+static void *late_reader(void *arg)
+{
+	struct shared *s = (struct shared *)arg;
+
+	rwsem_read_lock(&s->sem);
+	atomic_store(&s->stage, 1);
+	rwsem_read_unlock(&s->sem);
+	return NULL;
+}
+
+static void starve(void *(*crowd)(void *), void *(*one)(void *))
+{
+	pthread_t t[NTHREADS + 1];
+	struct shared s;
+	int i;
+
+	shared_init(&s);
+	for (i = 0; i < NTHREADS; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, crowd, &s), 0);
+	usleep(2000);
+	assert_int_equal(pthread_create(&t[i], NULL, one, &s), 0);
+	/* The crowd goes on until he has had it. */
+	for (i = 0; i <= NTHREADS; i++)
+		(void)pthread_join(t[i], NULL);
+	shared_fini(&s);
+}
+
+static void nobody_starves(void **state)
+{
+	for (int i = 0; i < 20; i++) {
+		starve(reader_without_end, late_writer);
+		starve(writer_without_end, late_reader);
+		starve(writer_without_end, late_writer);
+	}
 }
 
 UEXT4_NO_TSA static void downgrade_lets_readers_but_no_writer(void **state)
@@ -359,7 +432,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(locks_exclude),
-		cmocka_unit_test(readers_wait_behind_a_writer),
+		cmocka_unit_test(readers_wait_behind_a_writer_that_waited),
+		cmocka_unit_test(nobody_starves),
 		cmocka_unit_test(downgrade_lets_readers_but_no_writer),
 		cmocka_unit_test(waits_wake_and_time_out),
 #ifndef NDEBUG
