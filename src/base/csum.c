@@ -8,6 +8,7 @@
 #include "base/csum.h"
 
 #include <isa-l/crc.h>
+#include <pthread.h>
 
 #include "base/le.h"
 
@@ -43,18 +44,14 @@ uint32_t crc32c_le64(uint32_t seed, uint64_t v)
 }
 
 /*
- * CRC-32C backwards: the state before @byte was processed, from the one after
- * it. The top byte of a table entry names its index.
+ * CRC-32C backwards: the state before a byte was processed, from the one after
+ * it. The top byte of what a byte adds to the state names the byte:
+ * crc32c_back[top] is the rest of that, one step back, and the byte.
  */
-static uint32_t crc32c_step_back(const uint32_t *table, const uint8_t *index,
-		uint32_t crc, uint8_t byte)
-{
-	uint8_t i = index[crc >> 24];
+static uint32_t crc32c_back[256];
+static pthread_once_t crc32c_back_once = PTHREAD_ONCE_INIT;
 
-	return (crc ^ table[i]) << 8 | (uint32_t)(i ^ byte);
-}
-
-static void crc32c_tables(uint32_t *table, uint8_t *index)
+static void crc32c_back_init(void)
 {
 	uint32_t c;
 	unsigned i;
@@ -64,23 +61,25 @@ static void crc32c_tables(uint32_t *table, uint8_t *index)
 		c = i;
 		for (bit = 0; bit < 8; bit++)
 			c = c & 1 ? c >> 1 ^ 0x82F63B78u : c >> 1;
-		table[i] = c;
-		index[c >> 24] = (uint8_t)i;
+		crc32c_back[c >> 24] = c << 8 | i;
 	}
+}
+
+static uint32_t crc32c_step_back(uint32_t crc, uint8_t byte)
+{
+	return crc << 8 ^ crc32c_back[crc >> 24] ^ byte;
 }
 
 void crc32c_keep(uint32_t seed, void *buf, size_t len, size_t at, uint32_t want)
 {
 	uint8_t *p = (uint8_t *)buf;
-	uint32_t table[256];
-	uint8_t index[256];
 	size_t i;
 
-	crc32c_tables(table, index);
+	(void)pthread_once(&crc32c_back_once, crc32c_back_init);
 	for (i = len; i > at + 4; i--)
-		want = crc32c_step_back(table, index, want, p[i - 1]);
+		want = crc32c_step_back(want, p[i - 1]);
 	for (i = 0; i < 4; i++)
-		want = crc32c_step_back(table, index, want, 0);
+		want = crc32c_step_back(want, 0);
 	put_le32(p + at, crc32c(seed, p, at) ^ want);
 }
 
