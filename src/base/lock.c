@@ -288,7 +288,8 @@ static void rwsem_wake(struct rwsem *l)
 	} else {
 		atomic_fetch_and_explicit(&l->state, ~RWSEM_WAITERS,
 				memory_order_acq_rel);
-		STAILQ_FOREACH (w, &l->queue, link) {
+		STAILQ_FOREACH(w, &l->queue, link)
+		{
 			cond_signal(&w->cond);
 			if (w->is_writer)
 				break;
