@@ -71,7 +71,7 @@ static void work(struct pool *p, char *mem)
 {
 	struct fuse_session *se = p->srv.se;
 
-	while (!fuse_session_exited(se)) {
+	while (!fuse_session_exited(se) && lead_take(&p->srv.lead, &me.turn)) {
 		struct fuse_buf buf = { .mem = mem + PAGE - WRITE_HEAD };
 		int n = fuse_session_receive_buf(se, &buf);
 
@@ -110,7 +110,9 @@ static void *worker_main(void *arg)
 	/* Names lie at the end of the page before. memcmp() and the like read
 	 * past them, and do that slowly where no page is yet. */
 	me.data[0] = 0;
+	me.lead = &w->pool->srv.lead;
 	work(w->pool, w->mem);
+	lead_end(me.lead);
 	leave(w->pool);
 	return NULL;
 }
@@ -155,6 +157,7 @@ static void stop_workers(struct pool *p)
 	unsigned i;
 
 	fuse_session_exit(p->srv.se);
+	lead_end(&p->srv.lead);
 	while (atomic_load(&p->running) > 0) {
 		for (i = 0; i < p->nworkers; i++)
 			(void)pthread_kill(p->worker[i].thread, WAKE_SIGNAL);
@@ -412,6 +415,7 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 	p->signals = p->ended = -1;
 	LIST_INIT(&p->srv.handles);
 	pthread_mutex_init(&p->srv.handles_lock, NULL);
+	lead_init(&p->srv.lead);
 	ret = uext4_image_open(o->image, &o->mnt, &image);
 	if (ret == 0)
 		ret = signals_open(p);
@@ -428,6 +432,7 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 		(void)close(p->signals);
 	if (p->ended >= 0)
 		(void)close(p->ended);
+	lead_fini(&p->srv.lead);
 	pthread_mutex_destroy(&p->srv.handles_lock);
 	free(p);
 	return ret;

@@ -27,6 +27,13 @@ struct uext4_node *srv_node(struct srv *s, fuse_ino_t ino)
 	return srv_node_of(s, ino)->node;
 }
 
+void srv_may_wait(void)
+{
+	struct srv_worker *me = srv_me();
+
+	lead_give(me->lead, &me->turn);
+}
+
 /* ---- who ---- */
 
 /* Supplementary groups matter only where permissions are checked here, and to
@@ -197,6 +204,7 @@ void srv_reply_node(fuse_req_t req, int err, struct uext4_node *node)
 
 void srv_attr_changed(struct srv *s, fuse_ino_t ino)
 {
+	srv_may_wait();
 	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, -1, 0);
 }
 
@@ -255,6 +263,7 @@ bool srv_try_again(struct srv *s, int ret, unsigned *tries)
 			now_ms() - removed > REMOVED_LATELY_MS)
 		return false;
 	++*tries;
+	srv_may_wait();
 	(void)nanosleep(&moment, NULL);
 	return true;
 }

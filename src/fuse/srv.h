@@ -2,9 +2,9 @@
 /*
  * The FUSE server: one mounted image behind one connection to the kernel.
  *
- * Threads  A few workers read requests from /dev/fuse and answer each before
- *          they read the next: what one thread holds while it works is its
- *          own (struct srv_worker). The thread that called serve() waits for
+ * Threads  A few workers read requests from /dev/fuse, one at a time (lead.h),
+ *          and answer each before they read the next: what one thread holds
+ *          while it works is its own (struct srv_worker). The thread that called serve() waits for
  *          signals and for the end of the workers.
  * Who      Everything is changed through the kernel that stands in front, so
  *          what it caches (names, attributes, pages) stays right and lives
@@ -28,6 +28,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 
+#include "fuse/lead.h"
 #include "fuse/nodes.h"
 #include "fuse/serve.h"
 #include "uext4/uext4.h"
@@ -53,6 +54,7 @@ struct srv {
 	struct fuse_session *se;
 	const struct serve_opts *opts;
 	struct nodes nodes;
+	struct lead lead;
 	_Atomic int64_t removed_at; /* srv_removed(), ms */
 	pthread_mutex_t handles_lock;
 	LIST_HEAD(srv_handle_list, srv_handle) handles; /* [handles_lock] */
@@ -66,11 +68,16 @@ struct srv_worker {
 	char *data;
 	size_t size;
 	uint32_t groups[SRV_GROUPS_MAX];
+	struct lead *lead;
+	struct lead_me turn;
 };
 
 struct srv *srv_of(fuse_req_t req);
 /* Of the calling thread. */
 struct srv_worker *srv_me(void);
+/* What this request does now may take long, or needs another one to be served
+ * first. */
+void srv_may_wait(void);
 
 /* Who asks. Valid until the thread takes the next request. With the
  * supplementary groups only where permissions are checked here: the kernel has

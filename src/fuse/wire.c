@@ -5,6 +5,8 @@
  */
 #include "fuse/wire.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,8 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define FUSE_USE_VERSION 314
-#include <fuse3/fuse_lowlevel.h>
+#include "fuse/srv.h"
 
 /* The kernel's first request, until the thread that read it has answered. */
 static _Thread_local struct {
@@ -23,7 +24,8 @@ static _Thread_local struct {
 
 static ssize_t wire_read(int fd, void *buf, size_t len, void *userdata)
 {
-	ssize_t n = read(fd, buf, len);
+	struct srv_worker *me = srv_me();
+	ssize_t n = lead_read(me->lead, &me->turn, fd, buf, len);
 	struct fuse_in_header head;
 	struct fuse_init_in init;
 
@@ -65,5 +67,9 @@ int wire_attach(struct fuse_session *se)
 		.writev = wire_writev,
 	};
 
-	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+	int fd = fuse_session_fd(se);
+
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+		return -errno;
+	return fuse_session_custom_io(se, &io, fd);
 }
