@@ -13,6 +13,7 @@
 #define LEAD_WATCH_MS 2
 #define LEAD_CALM     50u
 #define LEAD_BACKLOG  8u
+#define LEAD_ALONE    16u
 
 void lead_init(struct lead *l)
 {
@@ -62,7 +63,7 @@ static void watch_locked(struct lead *l)
 	while (l->taken && !l->ended) {
 		if (looks >= LEAD_CALM) {
 			/* In this order: a leader that wakes up changes the
-			 * turn, then looks (W4). */
+			 * turn, then looks (W5). */
 			atomic_store(&l->calm, true);
 			if (atomic_load(&l->turn) == seen)
 				pthread_cond_wait(&l->changed, &l->m);
@@ -96,6 +97,9 @@ bool lead_take(struct lead *l, struct lead_me *me)
 {
 	bool more;
 
+	if (me->works)
+		atomic_fetch_sub(&l->working, 1);
+	me->works = false;
 	if (still_leads(l, me) || me->again)
 		return true;
 	me->leads = false;
@@ -187,6 +191,23 @@ static bool is_quick(const void *request, ssize_t n)
 	}
 }
 
+/* Is there a client who asks for one thing after the other, and nobody else?
+ * @waited: the request that has just been read had to be waited for. */
+static bool is_alone(struct lead *l, struct lead_me *me, bool waited)
+{
+	unsigned n = atomic_load_explicit(&l->alone, memory_order_relaxed);
+
+	me->works = true;
+	if (atomic_fetch_add(&l->working, 1) != 0)
+		n = 0;
+	else if (!waited)
+		n /= 2;
+	else if (n < LEAD_ALONE)
+		n++;
+	atomic_store_explicit(&l->alone, n, memory_order_relaxed);
+	return n == LEAD_ALONE;
+}
+
 /* There was none for LEAD_ASK_NS. False: a signal came. */
 static bool sleep_for_request(struct lead *l, int fd)
 {
@@ -231,6 +252,8 @@ ssize_t lead_read(struct lead *l, struct lead_me *me, int fd, void *buf,
 	if (n < 0)
 		return n;
 	me->quick = is_quick(buf, n);
+	if (is_alone(l, me, me->backlog == 0))
+		me->quick = true;
 	if (!me->leads)
 		return n;
 	if (!me->quick || ++me->backlog > LEAD_BACKLOG)

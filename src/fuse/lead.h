@@ -18,9 +18,12 @@
  *               looks every LEAD_WATCH_MS; if the leader is still at the same
  *               request it takes the lead away. The old leader finds out when
  *               it is done.
- *          (W3) Two that read at the same time do no harm, nobody who reads
+ *          (W3) When request after request comes only when nobody works, there
+ *               is one client with one thing at a time: all it asks for counts
+ *               as quick.
+ *          (W4) Two that read at the same time do no harm, nobody who reads
  *               would: (W2) may therefore look without stopping the leader.
- *          (W4) Who watches sleeps for good when the leader has slept for
+ *          (W5) Who watches sleeps for good when the leader has slept for
  *               LEAD_CALM looks. A leader that wakes up wakes him.
  *
  * Locks    lead.m is a leaf.
@@ -38,20 +41,24 @@
 struct lead {
 	pthread_mutex_t m;
 	pthread_cond_t changed;
-	bool taken;            /* [m] */
-	bool watched;          /* [m] somebody looks at times */
-	bool ended;            /* [m] */
-	unsigned standbys;     /* [m] */
-	_Atomic unsigned term; /* changes with the leader */
-	_Atomic unsigned turn; /* changes when the leader gets a request, and
+	bool taken;               /* [m] */
+	bool watched;             /* [m] somebody looks at times */
+	bool ended;               /* [m] */
+	unsigned standbys;        /* [m] */
+	_Atomic unsigned term;    /* changes with the leader */
+	_Atomic unsigned turn;    /* changes when the leader gets a request, and
 				* when it is done: odd while it works */
-	_Atomic bool calm;     /* who watches sleeps for good */
+	_Atomic bool calm;        /* who watches sleeps for good */
+	_Atomic unsigned working; /* workers that have a request */
+	_Atomic unsigned alone;   /* requests in a row that were waited for
+				   * while none was worked at */
 };
 
 /* Of one worker. */
 struct lead_me {
 	unsigned term;
 	bool leads;
+	bool works;       /* counts in lead.working */
 	bool again;       /* it got a request when it last asked */
 	bool quick;       /* that was one to be done quickly */
 	unsigned backlog; /* requests that were there at once, in a row */
