@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define LEAD_ASK_NS   20000u
-#define LEAD_WATCH_MS 2
+#define LEAD_WATCH_NS 2000000u
 #define LEAD_CALM     50u
 #define LEAD_BACKLOG  8u
 #define LEAD_ALONE    16u
@@ -44,7 +44,7 @@ static uint64_t now_ns(void)
 /* Until a moment has passed or something has changed. */
 static int wait_a_moment(struct lead *l)
 {
-	uint64_t until = now_ns() + LEAD_WATCH_MS * 1000000u;
+	uint64_t until = now_ns() + LEAD_WATCH_NS;
 	struct timespec ts = {
 		.tv_sec = (time_t)(until / 1000000000u),
 		.tv_nsec = (long)(until % 1000000000u),

@@ -15,7 +15,7 @@
  *
  * Rules    (W1) While the lead is free a standby is on its way, or there is none.
  *          (W2) What looks quick may wait for a lock or a commit. One standby
- *               looks every LEAD_WATCH_MS; if the leader is still at the same
+ *               looks every LEAD_WATCH_NS; if the leader is still at the same
  *               request it takes the lead away. The old leader finds out when
  *               it is done.
  *          (W3) When request after request comes only when nobody works, there
