@@ -100,9 +100,11 @@ bool lead_take(struct lead *l, struct lead_me *me)
 	if (me->works)
 		atomic_fetch_sub(&l->working, 1);
 	me->works = false;
-	if (still_leads(l, me) || me->again)
+	if (still_leads(l, me))
 		return true;
-	me->leads = false;
+	me->leads = false; /* it was taken away (W2) */
+	if (me->again)
+		return true;
 	pthread_mutex_lock(&l->m);
 	l->standbys++;
 	while (l->taken && !l->ended) {
@@ -208,7 +210,7 @@ static bool is_alone(struct lead *l, struct lead_me *me, bool waited)
 	return n == LEAD_ALONE;
 }
 
-/* There was none for LEAD_ASK_NS. False: a signal came. */
+/* There is none, and it is not worth asking again. False: a signal came. */
 static bool sleep_for_request(struct lead *l, int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };

@@ -66,7 +66,6 @@ int wire_attach(struct fuse_session *se)
 		.read = wire_read,
 		.writev = wire_writev,
 	};
-
 	int fd = fuse_session_fd(se);
 
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)

@@ -21,7 +21,7 @@
 
 #define WORKERS  4
 #define REQUESTS 20000u
-/* A request that waits until the next one has been done. */
+/* A request that waits until as many as its number have been done. */
 #define STUCK    1u
 
 struct office {
@@ -143,7 +143,6 @@ static void each_request_is_read_once(void **state)
 
 static void nobody_waits_for_a_slow_one(void **state)
 {
-	/* All are quiet by the last of these. */
 	static const unsigned quiet_ms[] = { 0, 1, 5, 50, 300, 0 };
 	static const uint32_t slow[] = { FUSE_WRITE, FUSE_UNLINK };
 	struct office o;
