@@ -77,6 +77,10 @@ static int take_word(struct cli *c, const char *word, struct serve_opts *o)
 		o->writeback_cache = true;
 		return 0;
 	}
+	if (strcmp(word, "io_uring") == 0 || strcmp(word, "noio_uring") == 0) {
+		o->ring = word[0] == 'i' ? SERVE_RING_ON : SERVE_RING_OFF;
+		return 0;
+	}
 	if (strcmp(word, "kernel") == 0)
 		return kernel_add(c, o, "allow_other,suid,dev");
 	if (strncmp(word, "x-", 2) == 0)

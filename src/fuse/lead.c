@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse/request.h"
+
 #define LEAD_ASK_NS   20000u
 #define LEAD_WATCH_NS 2000000u
 #define LEAD_CALM     50u
@@ -161,36 +163,7 @@ static bool is_quick(const void *request, ssize_t n)
 	if (n < (ssize_t)sizeof(head))
 		return false;
 	memcpy(&head, request, sizeof(head));
-	switch (head.opcode) {
-	case FUSE_LOOKUP:
-	case FUSE_FORGET:
-	case FUSE_BATCH_FORGET:
-	case FUSE_INTERRUPT:
-	case FUSE_GETATTR:
-	case FUSE_ACCESS:
-	case FUSE_READLINK:
-	case FUSE_GETXATTR:
-	case FUSE_LISTXATTR:
-	case FUSE_STATFS:
-	case FUSE_MKNOD:
-	case FUSE_MKDIR:
-	case FUSE_SYMLINK:
-	case FUSE_LINK:
-	case FUSE_UNLINK:
-	case FUSE_RMDIR:
-	case FUSE_RENAME:
-	case FUSE_RENAME2:
-	case FUSE_OPEN:
-	case FUSE_CREATE:
-	case FUSE_RELEASE:
-	case FUSE_OPENDIR:
-	case FUSE_READDIR:
-	case FUSE_READDIRPLUS:
-	case FUSE_RELEASEDIR:
-		return true;
-	default:
-		return false;
-	}
+	return request_kind(head.opcode) == REQUEST_QUICK;
 }
 
 /* Is there a client who asks for one thing after the other, and nobody else?

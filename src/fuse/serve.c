@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/signalfd.h>
@@ -27,155 +26,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fuse/crew.h"
+#include "fuse/rings.h"
 #include "fuse/srv.h"
 #include "fuse/wire.h"
 
-#define WAKE_SIGNAL SIGUSR1
-#define WAKE_MS     10
-#define PAGE        4096u
-/* fuse_in_header and fuse_write_in: a write's data starts behind them. */
-#define WRITE_HEAD  80u
-#define REQUEST_MAX ((size_t)(256 + 4) * PAGE)
-
-#define THREADS_MAX 64u
-
-struct pool;
-
-struct worker {
-	struct pool *pool;
-	pthread_t thread;
-	char *mem; /* of the requests it reads */
-};
-
 struct pool {
 	struct srv srv;
-	int ended; /* eventfd: no worker is left */
+	struct crew crew;
 	int signals;
-	_Atomic unsigned running; /* workers, and who starts them */
-	_Atomic int failed;       /* first unexpected errno of a worker */
-	struct worker worker[THREADS_MAX];
-	unsigned nworkers;
 };
 
-static _Thread_local struct srv_worker me;
-
-struct srv_worker *srv_me(void)
-{
-	return &me;
-}
-
-/* ---- workers ---- */
-
-/* NOLINTNEXTLINE(readability-non-const-parameter): requests are read into it */
-static void work(struct pool *p, char *mem)
-{
-	struct fuse_session *se = p->srv.se;
-
-	while (!fuse_session_exited(se) && lead_take(&p->srv.lead, &me.turn)) {
-		struct fuse_buf buf = { .mem = mem + PAGE - WRITE_HEAD };
-		int n = fuse_session_receive_buf(se, &buf);
-
-		if (n == -EINTR || n == -EAGAIN)
-			continue;
-		if (n == 0)
-			break; /* unmounted */
-		if (n < 0) {
-			int none = 0;
-
-			if (n != -ENODEV)
-				atomic_compare_exchange_strong(
-						&p->failed, &none, n);
-			break;
-		}
-		fuse_session_process_buf(se, &buf);
-	}
-}
-
-/* One of those who count in @running is done: the last one says so. */
-static void leave(struct pool *p)
-{
-	uint64_t one = 1;
-
-	if (atomic_fetch_sub(&p->running, 1) == 1 &&
-			write(p->ended, &one, sizeof(one)) < 0)
-		abort(); /* an eventfd takes a 1 */
-}
-
-static void *worker_main(void *arg)
-{
-	struct worker *w = arg;
-
-	me.data = w->mem + PAGE;
-	me.size = (size_t)256 * PAGE;
-	/* Names lie at the end of the page before. memcmp() and the like read
-	 * past them, and do that slowly where no page is yet. */
-	me.data[0] = 0;
-	me.lead = &w->pool->srv.lead;
-	work(w->pool, w->mem);
-	lead_end(me.lead);
-	leave(w->pool);
-	return NULL;
-}
-
-static int start_worker(struct pool *p, struct worker *w)
-{
-	int ret;
-
-	w->pool = p;
-	w->mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
-	if (!w->mem)
-		return -ENOMEM;
-	atomic_fetch_add(&p->running, 1);
-	ret = pthread_create(&w->thread, NULL, worker_main, w);
-	if (ret == 0)
-		return 0;
-	atomic_fetch_sub(&p->running, 1);
-	free(w->mem);
-	return -ret;
-}
-
-static int start_workers(struct pool *p)
-{
-	int ret = 0;
-
-	atomic_store(&p->running, 1); /* until all are started */
-	while (ret == 0 && p->nworkers < p->srv.opts->threads &&
-			p->nworkers < THREADS_MAX) {
-		ret = start_worker(p, &p->worker[p->nworkers]);
-		if (ret == 0)
-			p->nworkers++;
-	}
-	/* The mount may have ended meanwhile, and all of them with it. */
-	leave(p);
-	return ret;
-}
-
-/* No worker takes another request. */
-static void stop_workers(struct pool *p)
-{
-	struct pollfd pfd = { .fd = p->ended, .events = POLLIN };
-	unsigned i;
-
-	fuse_session_exit(p->srv.se);
-	lead_end(&p->srv.lead);
-	while (atomic_load(&p->running) > 0) {
-		for (i = 0; i < p->nworkers; i++)
-			(void)pthread_kill(p->worker[i].thread, WAKE_SIGNAL);
-		(void)poll(&pfd, 1, WAKE_MS);
-	}
-	for (i = 0; i < p->nworkers; i++) {
-		(void)pthread_join(p->worker[i].thread, NULL);
-		free(p->worker[i].mem);
-	}
-	p->nworkers = 0;
-}
-
 /* ---- the mount point ---- */
-
-static void on_wake(int sig)
-{
-	(void)sig;
-}
 
 /* What libfuse and fusermount3 say on standard error goes into @why. */
 static int mount_quietly(struct pool *p, char *why)
@@ -287,7 +149,6 @@ int serve_umount(const char *dir, bool lazily)
 
 static int signals_open(struct pool *p)
 {
-	struct sigaction wake = { .sa_handler = on_wake };
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -295,20 +156,16 @@ static int signals_open(struct pool *p)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-	(void)sigaction(WAKE_SIGNAL, &wake, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	p->signals = signalfd(-1, &set, SFD_CLOEXEC);
-	if (p->signals < 0)
-		return -errno;
-	p->ended = eventfd(0, EFD_CLOEXEC);
-	return p->ended < 0 ? -errno : 0;
+	return p->signals < 0 ? -errno : 0;
 }
 
 /* Until the mount is gone or a signal comes. -ENOTCONN: a dead one is left. */
 static int wait_for_end(struct pool *p)
 {
 	struct pollfd pfd[] = {
-		{ .fd = p->ended, .events = POLLIN },
+		{ .fd = p->crew.ended, .events = POLLIN },
 		{ .fd = p->signals, .events = POLLIN },
 	};
 	struct statvfs st;
@@ -322,7 +179,7 @@ static int wait_for_end(struct pool *p)
 		return 0;
 	}
 	/* Workers that failed have left a connection that nobody answers. */
-	if (atomic_load(&p->failed) != 0)
+	if (atomic_load(&p->crew.failed) != 0)
 		return 0;
 	/* Cut, or unmounted as it should be? */
 	return statvfs(p->srv.opts->dir, &st) < 0 && errno == ENOTCONN
@@ -335,10 +192,7 @@ static int serve_mounted(struct pool *p, char *why)
 	struct statvfs st;
 	int ret;
 
-	ret = start_workers(p);
-	if (ret < 0)
-		(void)snprintf(why, SERVE_WHY, "cannot start its threads: %s",
-				uext4_strerror(ret));
+	ret = crew_start(&p->crew, why);
 	if (ret == 0 && p->srv.opts->probe &&
 			statvfs(p->srv.opts->dir, &st) < 0) {
 		ret = -errno;
@@ -349,12 +203,12 @@ static int serve_mounted(struct pool *p, char *why)
 		p->srv.opts->ready(p->srv.opts->ready_ctx);
 		ret = wait_for_end(p);
 	}
-	stop_workers(p);
+	crew_stop(&p->crew);
 	fuse_session_unmount(p->srv.se);
 	if (ret == -ENOTCONN) /* which libfuse takes for unmounted */
 		(void)serve_umount(p->srv.opts->dir, true);
 	else if (ret == 0)
-		ret = atomic_load(&p->failed);
+		ret = atomic_load(&p->crew.failed);
 	if (ret < 0 && why[0] == '\0')
 		(void)snprintf(why, SERVE_WHY,
 				"the connection to the kernel was lost: %s; "
@@ -412,11 +266,12 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 	if (!p)
 		return -ENOMEM;
 	p->srv.opts = o;
-	p->signals = p->ended = -1;
+	p->signals = p->crew.ended = -1;
 	LIST_INIT(&p->srv.handles);
 	pthread_mutex_init(&p->srv.handles_lock, NULL);
-	lead_init(&p->srv.lead);
-	ret = uext4_image_open(o->image, &o->mnt, &image);
+	ret = crew_init(&p->crew, &p->srv);
+	if (ret == 0)
+		ret = uext4_image_open(o->image, &o->mnt, &image);
 	if (ret == 0)
 		ret = signals_open(p);
 	if (ret == 0)
@@ -430,9 +285,7 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 	}
 	if (p->signals >= 0)
 		(void)close(p->signals);
-	if (p->ended >= 0)
-		(void)close(p->ended);
-	lead_fini(&p->srv.lead);
+	crew_fini(&p->crew);
 	pthread_mutex_destroy(&p->srv.handles_lock);
 	free(p);
 	return ret;

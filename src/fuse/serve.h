@@ -18,6 +18,13 @@
 #include "fuse/idmap.h"
 #include "uext4/uext4.h"
 
+/* Requests and answers through FUSE over io_uring? */
+enum serve_ring {
+	SERVE_RING_AUTO, /* if the kernel offers it and the image is in memory */
+	SERVE_RING_ON,   /* or fail */
+	SERVE_RING_OFF,
+};
+
 struct serve_opts {
 	const char *image, *dir;     /* absolute */
 	struct uext4_mount_opts mnt; /* with the caller's log */
@@ -26,6 +33,7 @@ struct serve_opts {
 	bool writeback_cache;
 	unsigned threads;
 	unsigned max_background;
+	enum serve_ring ring;
 	struct idmap uids, gids;
 	/* Ask the mount once before ready() says that it answers. Nobody can
 	 * unmount it while it is asked, so only where somebody waits. */

@@ -31,7 +31,8 @@ void srv_may_wait(void)
 {
 	struct srv_worker *me = srv_me();
 
-	lead_give(me->lead, &me->turn);
+	if (me->lead)
+		lead_give(me->lead, &me->turn);
 }
 
 /* ---- who ---- */

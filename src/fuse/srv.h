@@ -4,8 +4,10 @@
  *
  * Threads  A few workers read requests from /dev/fuse, one at a time (lead.h),
  *          and answer each before they read the next: what one thread holds
- *          while it works is its own (struct srv_worker). The thread that called serve() waits for
- *          signals and for the end of the workers.
+ *          while it works is its own (struct srv_worker). Where the kernel
+ *          offers rings, those and their helpers (rings.h) do the work, and one
+ *          worker reads what still comes from /dev/fuse. The thread that called
+ *          serve() waits for signals and for the end of the workers.
  * Who      Everything is changed through the kernel that stands in front, so
  *          what it caches (names, attributes, pages) stays right and lives
  *          for ever (SRV_FOREVER). What changes behind its back is said with
@@ -30,7 +32,9 @@
 
 #include "fuse/lead.h"
 #include "fuse/nodes.h"
+#include "fuse/ring.h"
 #include "fuse/serve.h"
+#include "fuse/wire.h"
 #include "uext4/uext4.h"
 
 /* Seconds; as long as the kernel can count. */
@@ -54,7 +58,7 @@ struct srv {
 	struct fuse_session *se;
 	const struct serve_opts *opts;
 	struct nodes nodes;
-	struct lead lead;
+	struct wire wire;
 	_Atomic int64_t removed_at; /* srv_removed(), ms */
 	pthread_mutex_t handles_lock;
 	LIST_HEAD(srv_handle_list, srv_handle) handles; /* [handles_lock] */
@@ -68,7 +72,8 @@ struct srv_worker {
 	char *data;
 	size_t size;
 	uint32_t groups[SRV_GROUPS_MAX];
-	struct lead *lead;
+	struct ring_entry *entry; /* that it works at, or NULL */
+	struct lead *lead;        /* NULL: it is the only one that reads */
 	struct lead_me turn;
 };
 

@@ -148,9 +148,9 @@ class Writer:
 
 
 # What a writer is told when the server is gone: ENOTCONN of later calls,
-# ECONNABORTED of the call that was under way. A page that nobody can read any
-# more is a SIGBUS.
-GONE = {errno.ENOTCONN, errno.ECONNABORTED, -signal.SIGBUS}
+# ECONNABORTED of the call that was under way, ECANCELED if that was in a ring. A
+# page that nobody can read any more is a SIGBUS.
+GONE = {errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED, -signal.SIGBUS}
 
 
 class Loop:

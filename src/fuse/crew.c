@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/* Who works at a mount's requests. See crew.h. */
+#include "fuse/crew.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <linux/major.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuse/rings.h"
+
+#define WAKE_SIGNAL SIGUSR1
+#define WAKE_MS     10
+/* What comes besides rings (FORGET, INTERRUPT) does not hurry: once some has,
+ * the next is looked for so much later, and who sends it need not wake anybody. */
+#define NAP_NS      500000
+#define PAGE        4096u
+#define DATA_MAX    ((size_t)256 * PAGE)
+/* fuse_in_header and fuse_write_in: a write's data starts behind them. */
+#define WRITE_HEAD  80u
+#define REQUEST_MAX (DATA_MAX + (size_t)4 * PAGE)
+
+static _Thread_local struct srv_worker me;
+
+struct srv_worker *srv_me(void)
+{
+	return &me;
+}
+
+/* ---- workers ---- */
+
+static void fail(struct crew *c, int err)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&c->failed, &none, err);
+}
+
+/* Read a request into @mem and do it. 0, 1 if there is none, or a negative
+ * errno: -ENODEV if it was unmounted. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): requests are read into it */
+static int serve_one(struct fuse_session *se, char *mem)
+{
+	struct fuse_buf buf = { .mem = mem + PAGE - WRITE_HEAD };
+	int n = fuse_session_receive_buf(se, &buf);
+
+	if (n == -EINTR || n == -EAGAIN)
+		return 1;
+	if (n == 0)
+		return -ENODEV;
+	if (n > 0)
+		fuse_session_process_buf(se, &buf);
+	return n < 0 ? n : 0;
+}
+
+static void work(struct crew *c, char *mem)
+{
+	struct fuse_session *se = c->srv->se;
+	int ret = 0;
+
+	while (ret >= 0 && !fuse_session_exited(se) &&
+			lead_take(&c->lead, &me.turn))
+		ret = serve_one(se, mem);
+	if (ret < 0 && ret != -ENODEV)
+		fail(c, ret);
+}
+
+/* What comes besides the rings. */
+static void work_besides(struct crew *c, char *mem)
+{
+	struct fuse_session *se = c->srv->se;
+	struct pollfd pfd = { .fd = fuse_session_fd(se), .events = POLLIN };
+	struct timespec nap = { .tv_nsec = NAP_NS };
+	bool some = false;
+	int ret = 0;
+
+	while (ret >= 0 && !fuse_session_exited(se)) {
+		ret = serve_one(se, mem);
+		if (ret == 0) {
+			some = true;
+		} else if (ret == 1 && some) {
+			(void)nanosleep(&nap, NULL);
+			some = false;
+		} else if (ret == 1) {
+			(void)poll(&pfd, 1, -1);
+		}
+	}
+	if (ret < 0 && ret != -ENODEV)
+		fail(c, ret);
+}
+
+/* One of those who count in @running is done: the last one says so. */
+static void leave(struct crew *c)
+{
+	uint64_t one = 1;
+
+	if (atomic_fetch_sub(&c->running, 1) == 1 &&
+			write(c->ended, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd takes a 1 */
+}
+
+/* The calling thread reads into @mem. */
+static void use_memory(char *mem)
+{
+	me.data = mem + PAGE;
+	me.size = DATA_MAX;
+	/* Names lie at the end of the page before. memcmp() and the like read
+	 * past them, and do that slowly where no page is yet. */
+	me.data[0] = 0;
+}
+
+static void *worker_main(void *arg)
+{
+	struct crew_worker *w = arg;
+	struct crew *c = w->crew;
+
+	use_memory(w->mem);
+	if (c->rings) {
+		work_besides(c, w->mem);
+	} else {
+		me.lead = &c->lead;
+		work(c, w->mem);
+		lead_end(me.lead);
+	}
+	leave(c);
+	return NULL;
+}
+
+static int start_worker(struct crew *c)
+{
+	struct crew_worker *w = &c->worker[c->nworkers];
+	int ret;
+
+	w->crew = c;
+	if (!w->mem)
+		w->mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
+	if (!w->mem)
+		return -ENOMEM;
+	atomic_fetch_add(&c->running, 1);
+	ret = pthread_create(&w->thread, NULL, worker_main, w);
+	if (ret == 0)
+		c->nworkers++;
+	else
+		atomic_fetch_sub(&c->running, 1);
+	return -ret;
+}
+
+/* ---- rings ---- */
+
+static void ring_serve(void *ctx, struct ring_entry *e)
+{
+	struct crew *c = ctx;
+	struct fuse_buf buf = { 0 };
+
+	me.entry = e;
+	me.data = e->data;
+	me.size = e->size;
+	buf.mem = ring_request(e, &buf.size);
+	if (buf.mem)
+		fuse_session_process_buf(c->srv->se, &buf);
+	if (!e->answered)
+		ring_refuse(e, -EIO);
+	me.entry = NULL;
+}
+
+static void ring_enter(void *ctx)
+{
+	struct crew *c = ctx;
+
+	atomic_fetch_add(&c->running, 1);
+}
+
+static void ring_left(void *ctx, int err)
+{
+	struct crew *c = ctx;
+
+	if (err < 0)
+		fail(c, err);
+	leave(c);
+}
+
+static const struct rings_ops ring_ops = {
+	.serve = ring_serve,
+	.enter = ring_enter,
+	.left = ring_left,
+};
+
+/* Where nothing is waited for but copying. */
+static bool is_in_memory(const char *image)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (stat(image, &st) == 0 && S_ISBLK(st.st_mode))
+		return major(st.st_rdev) == RAMDISK_MAJOR;
+	return statfs(image, &fs) == 0 &&
+			(fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+/* Between the kernel's offer and the answer to it. 0, or a negative errno where
+ * rings must be. */
+static int choose_rings(struct crew *c, char *why)
+{
+	struct srv *s = c->srv;
+	struct rings_opts o = {
+		.fuse_fd = fuse_session_fd(s->se),
+		.threads = s->opts->threads,
+		.size = DATA_MAX,
+		.in_memory = is_in_memory(s->opts->image),
+	};
+	bool must = s->opts->ring == SERVE_RING_ON;
+	int ret;
+
+	if (s->opts->ring == SERVE_RING_OFF || (!must && !o.in_memory))
+		return 0;
+	if (s->wire.offered & RING_INIT_FLAG) {
+		ret = rings_open(&o, &c->rings);
+		if (ret < 0 && must)
+			(void)snprintf(why, SERVE_WHY,
+					"io_uring: cannot be set up: %s; leave "
+					"the option out",
+					uext4_strerror(ret));
+	} else {
+		ret = -EOPNOTSUPP;
+		(void)snprintf(why, SERVE_WHY,
+				"io_uring: the kernel does not offer it; write "
+				"Y to /sys/module/fuse/parameters/"
+				"enable_uring, or leave the option out");
+	}
+	s->wire.ring = ret == 0;
+	if (!must)
+		why[0] = '\0';
+	return must ? ret : 0;
+}
+
+/* The kernel's first request decides how the others come. It is there: mounting
+ * has sent it. */
+static int greet(struct crew *c, char *why)
+{
+	struct fuse_session *se = c->srv->se;
+	struct pollfd pfd = { .fd = fuse_session_fd(se), .events = POLLIN };
+	struct fuse_buf buf = { 0 };
+	int n;
+
+	/* The first worker will have it. */
+	c->worker[0].mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
+	if (!c->worker[0].mem)
+		return -ENOMEM;
+	use_memory(c->worker[0].mem);
+	buf.mem = c->worker[0].mem + PAGE - WRITE_HEAD;
+	while ((n = fuse_session_receive_buf(se, &buf)) == -EAGAIN ||
+			n == -EINTR)
+		(void)poll(&pfd, 1, -1);
+	/* Already unmounted: the workers will find out. */
+	if (n == 0 || n == -ENODEV)
+		return 0;
+	if (n > 0)
+		n = choose_rings(c, why);
+	if (n < 0)
+		return n;
+	fuse_session_process_buf(se, &buf);
+	return 0;
+}
+
+/* ---- all of them ---- */
+
+int crew_start(struct crew *c, char *why)
+{
+	unsigned n = c->srv->opts->threads;
+	int ret;
+
+	atomic_store(&c->running, 1); /* until all are started */
+	ret = greet(c, why);
+	if (ret == 0 && c->rings) {
+		n = 1;
+		ret = rings_start(c->rings, &ring_ops, c);
+	}
+	while (ret == 0 && c->nworkers < n && c->nworkers < CREW_MAX)
+		ret = start_worker(c);
+	/* The mount may have ended meanwhile, and all of them with it. */
+	leave(c);
+	if (ret < 0 && why[0] == '\0')
+		(void)snprintf(why, SERVE_WHY, "cannot start its threads: %s",
+				uext4_strerror(ret));
+	return ret;
+}
+
+void crew_stop(struct crew *c)
+{
+	struct pollfd pfd = { .fd = c->ended, .events = POLLIN };
+	unsigned i;
+
+	fuse_session_exit(c->srv->se);
+	lead_end(&c->lead);
+	while (atomic_load(&c->running) > 0) {
+		for (i = 0; i < c->nworkers; i++)
+			(void)pthread_kill(c->worker[i].thread, WAKE_SIGNAL);
+		if (c->rings)
+			rings_end(c->rings, WAKE_SIGNAL);
+		(void)poll(&pfd, 1, WAKE_MS);
+	}
+	for (i = 0; i < c->nworkers; i++)
+		(void)pthread_join(c->worker[i].thread, NULL);
+	c->nworkers = 0;
+	/* They hold /dev/fuse open, and with it the connection. */
+	rings_close(c->rings);
+	c->rings = NULL;
+}
+
+/* ---- the crew ---- */
+
+static void on_wake(int sig)
+{
+	(void)sig;
+}
+
+int crew_init(struct crew *c, struct srv *srv)
+{
+	struct sigaction wake = { .sa_handler = on_wake };
+
+	c->srv = srv;
+	lead_init(&c->lead);
+	(void)sigaction(WAKE_SIGNAL, &wake, NULL);
+	c->ended = eventfd(0, EFD_CLOEXEC);
+	return c->ended < 0 ? -errno : 0;
+}
+
+void crew_fini(struct crew *c)
+{
+	unsigned i;
+
+	for (i = 0; i < CREW_MAX; i++)
+		free(c->worker[i].mem);
+	if (c->ended >= 0)
+		(void)close(c->ended);
+	lead_fini(&c->lead);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What kind of request an opcode of <linux/fuse.h> is: how long it may take, so
+ * who may do it.
+ */
+#ifndef UEXT4_FUSE_REQUEST_H
+#define UEXT4_FUSE_REQUEST_H
+
+#include <stdint.h>
+
+enum request_kind {
+	REQUEST_QUICK, /* no device is waited for, as a rule */
+	REQUEST_DATA,  /* as long as its data takes */
+	REQUEST_SYNC,  /* a commit, and what is dirty */
+	REQUEST_LONG,  /* may take any time; may need others to be served */
+};
+
+enum request_kind request_kind(uint32_t opcode);
+
+#endif /* UEXT4_FUSE_REQUEST_H */

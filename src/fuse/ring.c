@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/* One ring of FUSE over io_uring. See ring.h. */
+#include "fuse/ring.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE   4096u
+/* How long to ask before sleeping. */
+#define ASK_NS 20000u
+/* So many answers are told in one call, so that who asked can go on meanwhile. */
+#define BATCH  16u
+
+/* ---- the kernel's words ---- */
+
+enum {
+	CMD_REGISTER = 1,
+	CMD_COMMIT_AND_FETCH = 2,
+};
+
+#define OP_IN_SIZE 128
+
+struct ring_head {
+	char in_out[128];       /* fuse_in_header, fuse_out_header */
+	char op_in[OP_IN_SIZE]; /* what the operation has of its own */
+	uint64_t flags;
+	uint64_t commit_id;
+	uint32_t data_size;
+	uint32_t padding;
+	uint64_t reserved;
+};
+
+/* In an SQE of 128 bytes. */
+struct ring_cmd {
+	uint64_t flags;
+	uint64_t commit_id;
+	uint16_t queue;
+	uint8_t padding[6];
+};
+
+/* There is always room: an entry has one command at a time, and so has the
+ * eventfd. */
+static struct io_uring_sqe *sqe_get(struct ring *r)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
+
+	if (!sqe)
+		abort();
+	memset(sqe, 0, 2 * sizeof(*sqe));
+	return sqe;
+}
+
+static void command(struct ring_entry *e, uint32_t op)
+{
+	struct io_uring_sqe *sqe = sqe_get(e->ring);
+	struct ring_cmd cmd = {
+		.commit_id = op == CMD_REGISTER ? 0 : e->commit_id,
+		.queue = e->queue,
+	};
+
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->flags = IOSQE_FIXED_FILE;
+	sqe->fd = 0; /* the registered one */
+	sqe->cmd_op = op;
+	sqe->addr = (uintptr_t)e->iov;
+	sqe->len = 2;
+	sqe->user_data = (uintptr_t)e;
+	memcpy(sqe->cmd, &cmd, sizeof(cmd));
+}
+
+static void await_poke(struct ring *r)
+{
+	struct io_uring_sqe *sqe = sqe_get(r);
+
+	io_uring_prep_read(sqe, r->poke, &r->poked, sizeof(r->poked), 0);
+	sqe->user_data = 0;
+}
+
+/* ---- open and close ---- */
+
+static int uring_open(struct ring *r, int fuse_fd)
+{
+	/* By another thread than that which opens it (R_DISABLED). */
+	int ret = io_uring_queue_init(r->nentries + 1, &r->uring,
+			IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER |
+					IORING_SETUP_DEFER_TASKRUN |
+					IORING_SETUP_TASKRUN_FLAG |
+					IORING_SETUP_R_DISABLED);
+
+	if (ret < 0)
+		return ret;
+	ret = io_uring_register_files(&r->uring, &fuse_fd, 1);
+	if (ret < 0)
+		io_uring_queue_exit(&r->uring);
+	return ret;
+}
+
+static void place_entries(struct ring *r, const struct ring_opts *o)
+{
+	size_t stride = o->size + PAGE;
+	unsigned queue = o->first;
+	unsigned i;
+
+	for (i = 0; i < r->nentries; i++) {
+		struct ring_entry *e = &r->entry[i];
+		char *mem = r->mem + i * stride;
+
+		e->ring = r;
+		e->head = (struct ring_head *)(void *)mem;
+		e->data = mem + PAGE;
+		e->size = o->size;
+		e->queue = (uint16_t)queue;
+		e->iov[0] = (struct iovec){ e->head, sizeof(*e->head) };
+		e->iov[1] = (struct iovec){ e->data, e->size };
+		queue += o->step;
+		if (queue >= o->nqueues)
+			queue = o->first;
+	}
+}
+
+int ring_open(struct ring *r, const struct ring_opts *o)
+{
+	int ret;
+
+	memset(r, 0, sizeof(*r));
+	r->nentries = o->depth *
+			((o->nqueues - o->first + o->step - 1) / o->step);
+	r->mem_size = r->nentries * (o->size + PAGE);
+	r->entry = calloc(r->nentries, sizeof(*r->entry));
+	r->poke = eventfd(0, EFD_CLOEXEC);
+	r->mem = mmap(NULL, r->mem_size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ret = r->poke < 0 ? -errno : 0;
+	if (!r->entry || r->mem == MAP_FAILED)
+		ret = -ENOMEM;
+	if (ret == 0)
+		ret = uring_open(r, o->fuse_fd);
+	if (ret < 0) {
+		if (r->mem != MAP_FAILED)
+			(void)munmap(r->mem, r->mem_size);
+		if (r->poke >= 0)
+			(void)close(r->poke);
+		free(r->entry);
+		return ret;
+	}
+	place_entries(r, o);
+	STAILQ_INIT(&r->back);
+	pthread_mutex_init(&r->m, NULL);
+	return 0;
+}
+
+void ring_close(struct ring *r)
+{
+	io_uring_queue_exit(&r->uring);
+	(void)munmap(r->mem, r->mem_size);
+	(void)close(r->poke);
+	free(r->entry);
+	pthread_mutex_destroy(&r->m);
+}
+
+int ring_start(struct ring *r)
+{
+	unsigned i;
+	int ret;
+
+	/* liburing 2.3 declares a function for this but does not have it. */
+	if (syscall(SYS_io_uring_register, r->uring.ring_fd,
+			    IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+		return -errno;
+	(void)io_uring_register_ring_fd(&r->uring); /* saves a look-up */
+	for (i = 0; i < r->nentries; i++)
+		command(&r->entry[i], CMD_REGISTER);
+	r->alive = r->nentries;
+	await_poke(r);
+	ret = io_uring_submit(&r->uring);
+	return ret < 0 ? ret : 0;
+}
+
+/* ---- waiting ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* What others have returned goes to the kernel. */
+static void take_back(struct ring *r)
+{
+	struct ring_list back = STAILQ_HEAD_INITIALIZER(back);
+	struct ring_entry *e;
+
+	if (atomic_load(&r->nback) == 0)
+		return;
+	pthread_mutex_lock(&r->m);
+	STAILQ_CONCAT(&back, &r->back);
+	atomic_store(&r->nback, 0);
+	pthread_mutex_unlock(&r->m);
+	while ((e = STAILQ_FIRST(&back)) != NULL) {
+		STAILQ_REMOVE_HEAD(&back, link);
+		r->lent--;
+		ring_commit(e);
+	}
+}
+
+/* Has anything happened that a call to the kernel would bring? */
+static bool has_news(struct ring *r)
+{
+	return io_uring_cq_ready(&r->uring) > 0 ||
+			(IO_URING_READ_ONCE(*r->uring.sq.kflags) &
+					IORING_SQ_TASKRUN) ||
+			atomic_load(&r->nback) > 0;
+}
+
+static void ask_a_while(struct ring *r)
+{
+	uint64_t since = now_ns();
+
+	while (!has_news(r) && now_ns() - since < ASK_NS)
+		;
+}
+
+/* 0 for what passes by itself. */
+static int is_serious(int ret)
+{
+	return ret == -EAGAIN || ret == -EBUSY || ret > 0 ? 0 : ret;
+}
+
+static int sleep_for_news(struct ring *r)
+{
+	int ret = 0;
+
+	/* In this order: who returns something counts it, then looks here. */
+	atomic_store(&r->asleep, true);
+	if (atomic_load(&r->nback) == 0)
+		ret = io_uring_submit_and_wait(&r->uring, 1);
+	atomic_store(&r->asleep, false);
+	return is_serious(ret);
+}
+
+static void entry_came(struct ring_entry *e, int res, struct ring_list *ret)
+{
+	struct fuse_in_header in;
+
+	if (res < 0) {
+		e->ring->alive--;
+		if (res != -ENOTCONN && res != -ECANCELED &&
+				e->ring->error == 0)
+			e->ring->error = res;
+		return;
+	}
+	memcpy(&in, e->head->in_out, sizeof(in));
+	e->unique = in.unique;
+	e->opcode = in.opcode;
+	e->commit_id = e->head->commit_id;
+	e->answered = false;
+	STAILQ_INSERT_TAIL(ret, e, link);
+}
+
+static void reap(struct ring *r, struct ring_list *ret)
+{
+	struct io_uring_cqe *cqe;
+	bool poked = false;
+	unsigned n = 0;
+	unsigned head;
+
+	io_uring_for_each_cqe(&r->uring, head, cqe)
+	{
+		if (cqe->user_data == 0)
+			poked = true;
+		else
+			entry_came((struct ring_entry *)(uintptr_t)
+							cqe->user_data,
+					cqe->res, ret);
+		n++;
+	}
+	io_uring_cq_advance(&r->uring, n);
+	if (poked)
+		await_poke(r);
+}
+
+int ring_wait(struct ring *r, bool ask, struct ring_list *ret)
+{
+	int err = 0;
+
+	take_back(r);
+	if (ask && io_uring_sq_ready(&r->uring) > 0)
+		err = is_serious(io_uring_submit_and_get_events(&r->uring));
+	if (err == 0 && ask)
+		ask_a_while(r);
+	if (err == 0 && io_uring_cq_ready(&r->uring) == 0)
+		err = sleep_for_news(r);
+	reap(r, ret);
+	if (err == 0 && r->error != 0)
+		err = r->error;
+	if (err == 0 && r->alive == 0)
+		err = -ENODEV;
+	return err;
+}
+
+/* ---- one entry ---- */
+
+void ring_commit(struct ring_entry *e)
+{
+	struct io_uring *u = &e->ring->uring;
+
+	command(e, CMD_COMMIT_AND_FETCH);
+	/* What goes wrong here does so in ring_wait(), too. */
+	if (io_uring_sq_ready(u) >= BATCH)
+		(void)io_uring_submit(u);
+}
+
+void ring_lend(struct ring_entry *e)
+{
+	e->ring->lent++;
+}
+
+void ring_return(struct ring_entry *e)
+{
+	struct ring *r = e->ring;
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&r->m);
+	STAILQ_INSERT_TAIL(&r->back, e, link);
+	atomic_fetch_add(&r->nback, 1);
+	pthread_mutex_unlock(&r->m);
+	if (atomic_load(&r->asleep) && write(r->poke, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd takes a 1 */
+}
+
+void ring_settle(struct ring *r)
+{
+	struct timespec nap = { .tv_nsec = 1000000 };
+
+	for (take_back(r); r->lent > 0; take_back(r))
+		(void)nanosleep(&nap, NULL);
+}
+
+size_t ring_data_size(const struct ring_entry *e)
+{
+	struct fuse_read_in in;
+
+	if (e->opcode != FUSE_READ)
+		return e->head->data_size;
+	memcpy(&in, e->head->op_in, sizeof(in));
+	return in.size;
+}
+
+void *ring_request(struct ring_entry *e, size_t *ret_len)
+{
+	struct fuse_in_header in;
+	char *start = e->data;
+	size_t op;
+
+	memcpy(&in, e->head->in_out, sizeof(in));
+	if (in.len < sizeof(in) || e->head->data_size > e->size ||
+			e->head->data_size > in.len - sizeof(in))
+		return NULL;
+	op = in.len - sizeof(in) - e->head->data_size;
+	if (op > OP_IN_SIZE)
+		return NULL;
+	start -= op;
+	memcpy(start, e->head->op_in, op);
+	start -= sizeof(in);
+	memcpy(start, &in, sizeof(in));
+	*ret_len = in.len;
+	return start;
+}
+
+ssize_t ring_answer(struct ring_entry *e, const struct iovec *iov, int n)
+{
+	size_t end = 0;
+	size_t size;
+	int i;
+
+	for (i = 1; i < n; i++)
+		end += iov[i].iov_len;
+	size = end;
+	if (n < 1 || iov[0].iov_len != sizeof(struct fuse_out_header) ||
+			size > e->size)
+		return -EINVAL;
+	for (i = n - 1; i > 0; i--) {
+		end -= iov[i].iov_len;
+		if (iov[i].iov_len > 0 && iov[i].iov_base != e->data + end)
+			memmove(e->data + end, iov[i].iov_base, iov[i].iov_len);
+	}
+	memcpy(e->head->in_out, iov[0].iov_base, iov[0].iov_len);
+	e->head->data_size = (uint32_t)size;
+	e->answered = true;
+	return (ssize_t)(size + iov[0].iov_len);
+}
+
+void ring_refuse(struct ring_entry *e, int err)
+{
+	struct fuse_out_header out = {
+		.len = sizeof(out),
+		.error = err,
+		.unique = e->unique,
+	};
+	struct iovec iov = { &out, sizeof(out) };
+
+	(void)ring_answer(e, &iov, 1);
+}

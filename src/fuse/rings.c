@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* The rings of a mount and their threads. See rings.h. */
+#include "fuse/rings.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/sysinfo.h>
+
+#include "fuse/request.h"
+
+/* Entries: in all, and of one queue. */
+#define ENTRIES   64u
+#define DEPTH_MIN 4u
+#define DEPTH_MAX 32u
+/* What it takes to copy so much is more than to wake a helper. */
+#define LARGE     (64u * 1024)
+/* So many requests in a row make a lone client. */
+#define ALONE     16u
+
+struct ring_thread {
+	struct rings *rs;
+	struct ring ring;
+	pthread_t thread;
+	bool opened, started;
+	unsigned alone; /* requests in a row that came alone */
+};
+
+struct rings {
+	const struct rings_ops *ops;
+	void *ctx;
+	bool in_memory;
+	_Atomic bool over;
+	struct ring_thread *ring;
+	unsigned nrings;
+	pthread_t *helper;
+	unsigned nhelpers, nhelping; /* to be, and started */
+	pthread_mutex_t m;
+	pthread_cond_t more;
+	struct ring_list todo; /* [m] */
+	bool helped;           /* [m] helpers are to end */
+	_Atomic int idle;      /* helpers, less what waits for one */
+};
+
+/* ---- helpers ---- */
+
+static struct ring_entry *todo_next(struct rings *rs)
+{
+	struct ring_entry *e;
+
+	pthread_mutex_lock(&rs->m);
+	while ((e = STAILQ_FIRST(&rs->todo)) == NULL && !rs->helped)
+		pthread_cond_wait(&rs->more, &rs->m);
+	if (e)
+		STAILQ_REMOVE_HEAD(&rs->todo, link);
+	pthread_mutex_unlock(&rs->m);
+	return e;
+}
+
+static void *helper_main(void *arg)
+{
+	struct rings *rs = arg;
+	struct ring_entry *e;
+
+	while ((e = todo_next(rs)) != NULL) {
+		rs->ops->serve(rs->ctx, e);
+		atomic_fetch_add(&rs->idle, 1);
+		ring_return(e);
+	}
+	return NULL;
+}
+
+static void lend(struct rings *rs, struct ring_entry *e)
+{
+	ring_lend(e);
+	atomic_fetch_sub(&rs->idle, 1);
+	pthread_mutex_lock(&rs->m);
+	STAILQ_INSERT_TAIL(&rs->todo, e, link);
+	pthread_cond_signal(&rs->more);
+	pthread_mutex_unlock(&rs->m);
+}
+
+/* ---- rings ---- */
+
+/* Does the ring's thread do @e itself? */
+static bool is_own(const struct ring_thread *t, const struct ring_entry *e)
+{
+	struct rings *rs = t->rs;
+	bool alone = t->alone == ALONE;
+
+	switch (request_kind(e->opcode)) {
+	case REQUEST_QUICK:
+		return rs->in_memory || alone || atomic_load(&rs->idle) <= 0;
+	case REQUEST_DATA:
+		return (rs->in_memory &&
+				       (alone || ring_data_size(e) < LARGE)) ||
+				atomic_load(&rs->idle) <= 0;
+	case REQUEST_SYNC:
+		return rs->in_memory && alone;
+	default:
+		return false;
+	}
+}
+
+/* @news came at once. */
+static void count_alone(struct ring_thread *t, const struct ring_list *news)
+{
+	const struct ring_entry *e = STAILQ_FIRST(news);
+
+	if (!e)
+		return;
+	if (STAILQ_NEXT(e, link) || t->ring.lent > 0)
+		t->alone /= 2;
+	else if (t->alone < ALONE)
+		t->alone++;
+}
+
+static void ring_work(struct ring_thread *t)
+{
+	struct rings *rs = t->rs;
+	struct ring_list news = STAILQ_HEAD_INITIALIZER(news);
+	struct ring_entry *e;
+	bool ask = false;
+	int ret = ring_start(&t->ring);
+
+	while (ret == 0 || ret == -EINTR) {
+		if (atomic_load(&rs->over) && t->ring.lent == 0)
+			break;
+		ret = ring_wait(&t->ring, ask, &news);
+		count_alone(t, &news);
+		ask = t->alone > 0;
+		while ((e = STAILQ_FIRST(&news)) != NULL) {
+			STAILQ_REMOVE_HEAD(&news, link);
+			if (is_own(t, e)) {
+				rs->ops->serve(rs->ctx, e);
+				ring_commit(e);
+			} else {
+				ask = false;
+				lend(rs, e);
+			}
+		}
+	}
+	/* Helpers still have entries of a ring that failed. */
+	ring_settle(&t->ring);
+	rs->ops->left(rs->ctx, ret == -ENODEV || ret == -EINTR ? 0 : ret);
+}
+
+static void *ring_main(void *arg)
+{
+	ring_work(arg);
+	return NULL;
+}
+
+/* ---- open, start, end, close ---- */
+
+static unsigned clamp(unsigned n, unsigned min, unsigned max)
+{
+	if (n < min)
+		return min;
+	return n > max ? max : n;
+}
+
+int rings_open(const struct rings_opts *o, struct rings **ret_rs)
+{
+	struct rings *rs = calloc(1, sizeof(*rs));
+	unsigned nqueues = (unsigned)get_nprocs_conf();
+	struct ring_opts ro = {
+		.fuse_fd = o->fuse_fd,
+		.nqueues = nqueues,
+		.depth = clamp(ENTRIES / nqueues, DEPTH_MIN, DEPTH_MAX),
+		.size = o->size,
+	};
+	int ret = 0;
+
+	if (!rs)
+		return -ENOMEM;
+	rs->in_memory = o->in_memory;
+	STAILQ_INIT(&rs->todo);
+	pthread_mutex_init(&rs->m, NULL);
+	pthread_cond_init(&rs->more, NULL);
+	rs->nrings = ro.step = clamp(o->threads, 1, nqueues);
+	rs->nhelpers = o->threads;
+	rs->ring = calloc(rs->nrings, sizeof(*rs->ring));
+	rs->helper = calloc(rs->nhelpers, sizeof(*rs->helper));
+	if (!rs->ring || !rs->helper)
+		ret = -ENOMEM;
+	for (; ret == 0 && ro.first < rs->nrings; ro.first++) {
+		struct ring_thread *t = &rs->ring[ro.first];
+
+		t->rs = rs;
+		ret = ring_open(&t->ring, &ro);
+		t->opened = ret == 0;
+	}
+	if (ret < 0) {
+		rings_close(rs);
+		return ret;
+	}
+	*ret_rs = rs;
+	return 0;
+}
+
+static int start_helpers(struct rings *rs)
+{
+	int ret = 0;
+
+	while (ret == 0 && rs->nhelping < rs->nhelpers) {
+		ret = pthread_create(&rs->helper[rs->nhelping], NULL,
+				helper_main, rs);
+		if (ret == 0)
+			rs->nhelping++;
+	}
+	atomic_store(&rs->idle, (int)rs->nhelping);
+	return -ret;
+}
+
+int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx)
+{
+	unsigned i;
+	int ret;
+
+	rs->ops = ops;
+	rs->ctx = ctx;
+	ret = start_helpers(rs);
+	for (i = 0; ret == 0 && i < rs->nrings; i++) {
+		struct ring_thread *t = &rs->ring[i];
+
+		ops->enter(ctx);
+		ret = -pthread_create(&t->thread, NULL, ring_main, t);
+		t->started = ret == 0;
+		if (ret < 0)
+			ops->left(ctx, 0);
+	}
+	return ret;
+}
+
+void rings_end(struct rings *rs, int wake_signal)
+{
+	unsigned i;
+
+	atomic_store(&rs->over, true);
+	for (i = 0; i < rs->nrings; i++) {
+		if (rs->ring[i].started)
+			(void)pthread_kill(rs->ring[i].thread, wake_signal);
+	}
+}
+
+static void helpers_end(struct rings *rs)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&rs->m);
+	rs->helped = true;
+	pthread_cond_broadcast(&rs->more);
+	pthread_mutex_unlock(&rs->m);
+	for (i = 0; i < rs->nhelping; i++)
+		(void)pthread_join(rs->helper[i], NULL);
+}
+
+void rings_close(struct rings *rs)
+{
+	unsigned i;
+
+	if (!rs)
+		return;
+	for (i = 0; rs->ring && i < rs->nrings; i++) {
+		if (rs->ring[i].started)
+			(void)pthread_join(rs->ring[i].thread, NULL);
+	}
+	helpers_end(rs);
+	for (i = 0; rs->ring && i < rs->nrings; i++) {
+		if (rs->ring[i].opened)
+			ring_close(&rs->ring[i].ring);
+	}
+	pthread_cond_destroy(&rs->more);
+	pthread_mutex_destroy(&rs->m);
+	free(rs->ring);
+	free(rs->helper);
+	free(rs);
+}

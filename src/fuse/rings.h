@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rings of a mount, the threads that serve them, and the helpers.
+ *
+ * A ring's thread takes requests and does by itself what keeps the others in
+ * its ring waiting for microseconds only; the rest it lends to helpers.
+ *
+ * Rules    (R1) What may need another request to be served first is never done
+ *               by a ring's thread: that request may wait in its ring.
+ *          (R2) Reads and writes need no other request. They are lent when a
+ *               helper is idle and it pays: where the image is on a device, or
+ *               when they are large. When all helpers are at work the ring's
+ *               thread does them, so that there is always one who does.
+ *          (R3) Where one request at a time comes to a ring again and again, a
+ *               lone client asks: there is nobody to keep waiting, and what he
+ *               reads, writes and syncs in memory is done at once.
+ *          (R4) At the end a ring's thread stays until all that it lent has
+ *               come back and was answered.
+ *
+ * Locks    rings.m is a leaf.
+ */
+#ifndef UEXT4_FUSE_RINGS_H
+#define UEXT4_FUSE_RINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fuse/ring.h"
+
+struct rings;
+
+struct rings_opts {
+	int fuse_fd;
+	unsigned threads; /* helpers, and at most so many rings */
+	size_t size;      /* bytes of the largest request's data */
+	bool in_memory;   /* the image: reading it does not wait */
+};
+
+struct rings_ops {
+	/* Do the request and answer it. By any thread of these. */
+	void (*serve)(void *ctx, struct ring_entry *e);
+	/* A ring's thread is started. It ends: 0 if it was asked to or the
+	 * connection has ended, or a negative errno. */
+	void (*enter)(void *ctx);
+	void (*left)(void *ctx, int err);
+};
+
+/* Make room for the requests. 0 or a negative errno: this host cannot. */
+int rings_open(const struct rings_opts *o, struct rings **ret);
+/* Start the threads, in which @ops are called. 0 or a negative errno: some may
+ * have started. */
+int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx);
+/* Ask all to end. Again and again, until left() was called by each. */
+void rings_end(struct rings *rs, int wake_signal);
+/* All rings' threads have left. NULL is allowed. */
+void rings_close(struct rings *rs);
+
+#endif /* UEXT4_FUSE_RINGS_H */

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a request lies in an entry of a ring, and how its answer is laid out. What
+ * the kernel makes of it, the mounts test.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuse/request.h"
+#include "fuse/ring.h"
+
+#define PAGE 4096u
+#define DATA (16u * PAGE)
+
+/* Offsets in what the kernel shares: its ABI. */
+#define AT_OP_IN     128u
+#define AT_DATA_SIZE 272u
+
+struct desk {
+	char *mem;
+	struct ring_entry e;
+};
+
+static int desk_open(void **state)
+{
+	struct desk *d = calloc(1, sizeof(*d));
+
+	assert_non_null(d);
+	d->mem = aligned_alloc(PAGE, PAGE + DATA);
+	assert_non_null(d->mem);
+	memset(d->mem, 0, PAGE + DATA);
+	d->e.head = (struct ring_head *)(void *)d->mem;
+	d->e.data = d->mem + PAGE;
+	d->e.size = DATA;
+	*state = d;
+	return 0;
+}
+
+static int desk_close(void **state)
+{
+	struct desk *d = *state;
+
+	free(d->mem);
+	free(d);
+	return 0;
+}
+
+/* As the kernel puts a request there. */
+static void put(struct desk *d, uint32_t opcode, const void *op, size_t op_size,
+		const void *data, size_t size)
+{
+	struct fuse_in_header in = {
+		.len = (uint32_t)(sizeof(in) + op_size + size),
+		.opcode = opcode,
+		.unique = 7,
+	};
+	uint32_t data_size = (uint32_t)size;
+
+	memcpy(d->mem, &in, sizeof(in));
+	if (op_size > 0)
+		memcpy(d->mem + AT_OP_IN, op, op_size);
+	if (size > 0)
+		memcpy(d->e.data, data, size);
+	memcpy(d->mem + AT_DATA_SIZE, &data_size, sizeof(data_size));
+	d->e.unique = in.unique;
+	d->e.opcode = opcode;
+	d->e.answered = false;
+}
+
+static uint32_t answered_size(const struct desk *d)
+{
+	uint32_t size;
+
+	memcpy(&size, d->mem + AT_DATA_SIZE, sizeof(size));
+	return size;
+}
+
+static void a_write_is_one_piece_with_its_data_on_a_page(void **state)
+{
+	struct desk *d = *state;
+	struct fuse_write_in op = { .fh = 3, .offset = 4096, .size = 5 };
+	struct fuse_write_in seen;
+	struct fuse_in_header in;
+	size_t len = 0;
+	char *req;
+
+	put(d, FUSE_WRITE, &op, sizeof(op), "hello", 5);
+	req = ring_request(&d->e, &len);
+	assert_non_null(req);
+	assert_int_equal(len, sizeof(in) + sizeof(op) + 5);
+	memcpy(&in, req, sizeof(in));
+	assert_int_equal(in.opcode, FUSE_WRITE);
+	memcpy(&seen, req + sizeof(in), sizeof(seen));
+	assert_int_equal(seen.offset, 4096);
+	assert_ptr_equal(req + sizeof(in) + sizeof(op), d->e.data);
+	assert_memory_equal(d->e.data, "hello", 5);
+	assert_int_equal(ring_data_size(&d->e), 5);
+}
+
+static void a_name_needs_no_more_than_a_header(void **state)
+{
+	struct desk *d = *state;
+	size_t len = 0;
+	char *req;
+
+	put(d, FUSE_LOOKUP, NULL, 0, "name", 5);
+	req = ring_request(&d->e, &len);
+	assert_non_null(req);
+	assert_int_equal(len, sizeof(struct fuse_in_header) + 5);
+	assert_string_equal(req + sizeof(struct fuse_in_header), "name");
+}
+
+static void a_read_is_as_large_as_what_it_asks_for(void **state)
+{
+	struct desk *d = *state;
+	struct fuse_read_in op = { .size = 65536 };
+
+	put(d, FUSE_READ, &op, sizeof(op), NULL, 0);
+	assert_int_equal(ring_data_size(&d->e), 65536);
+}
+
+static void what_makes_no_sense_is_refused(void **state)
+{
+	struct desk *d = *state;
+	struct fuse_in_header in = { .len = sizeof(in) - 1 };
+	uint32_t size = 0;
+	size_t len;
+
+	memcpy(d->mem, &in, sizeof(in)); /* shorter than its header */
+	assert_null(ring_request(&d->e, &len));
+	in.len = sizeof(in) + 129; /* more of its own than there is room for */
+	memcpy(d->mem, &in, sizeof(in));
+	assert_null(ring_request(&d->e, &len));
+	in.len = sizeof(in) + 8; /* less than the data that comes with it */
+	size = 9;
+	memcpy(d->mem, &in, sizeof(in));
+	memcpy(d->mem + AT_DATA_SIZE, &size, sizeof(size));
+	assert_null(ring_request(&d->e, &len));
+	in.len = UINT32_MAX; /* more data than there is room for */
+	size = DATA + 1;
+	memcpy(d->mem, &in, sizeof(in));
+	memcpy(d->mem + AT_DATA_SIZE, &size, sizeof(size));
+	assert_null(ring_request(&d->e, &len));
+}
+
+static void an_answer_in_place_stays_there(void **state)
+{
+	struct desk *d = *state;
+	struct fuse_out_header out = { .len = sizeof(out) + 6, .unique = 7 };
+	struct iovec iov[] = { { &out, sizeof(out) }, { d->e.data, 6 } };
+
+	put(d, FUSE_READ, NULL, 0, "answer", 6);
+	assert_int_equal(ring_answer(&d->e, iov, 2), sizeof(out) + 6);
+	assert_true(d->e.answered);
+	assert_int_equal(answered_size(d), 6);
+	assert_memory_equal(d->e.data, "answer", 6);
+	assert_memory_equal(d->mem, &out, sizeof(out));
+}
+
+static void what_comes_before_data_in_place_moves_it(void **state)
+{
+	struct desk *d = *state;
+	struct fuse_out_header out = { .unique = 7 };
+	char first[] = "0123456789abcdef";
+	struct iovec iov[] = {
+		{ &out, sizeof(out) },
+		{ first, 16 },
+		{ d->e.data, 10 },
+		{ NULL, 0 },
+		{ d->e.data + 10, 20 },
+	};
+	char data[30];
+	unsigned i;
+
+	for (i = 0; i < sizeof(data); i++)
+		data[i] = (char)('A' + i);
+	put(d, FUSE_IOCTL, NULL, 0, data, sizeof(data));
+	assert_int_equal(ring_answer(&d->e, iov, 5), sizeof(out) + 46);
+	assert_int_equal(answered_size(d), 46);
+	assert_memory_equal(d->e.data, first, 16);
+	assert_memory_equal(d->e.data + 16, data, sizeof(data));
+}
+
+static void an_answer_without_room_leaves_the_request(void **state)
+{
+	struct desk *d = *state;
+	struct fuse_out_header out = { .unique = 7 };
+	struct iovec iov[] = { { &out, sizeof(out) }, { d->mem, DATA + 1 } };
+
+	put(d, FUSE_READ, NULL, 0, NULL, 0);
+	assert_int_equal(ring_answer(&d->e, iov, 2), -EINVAL);
+	assert_int_equal(ring_answer(&d->e, iov, 0), -EINVAL);
+	assert_false(d->e.answered);
+	ring_refuse(&d->e, -EIO);
+	assert_true(d->e.answered);
+	assert_int_equal(answered_size(d), 0);
+	memcpy(&out, d->mem, sizeof(out));
+	assert_int_equal(out.error, -EIO);
+	assert_int_equal(out.unique, 7);
+}
+
+static void what_may_take_long_is_told_from_what_may_not(void **state)
+{
+	(void)state;
+	assert_int_equal(request_kind(FUSE_LOOKUP), REQUEST_QUICK);
+	assert_int_equal(request_kind(FUSE_WRITE), REQUEST_DATA);
+	assert_int_equal(request_kind(FUSE_FSYNC), REQUEST_SYNC);
+	assert_int_equal(request_kind(FUSE_COPY_FILE_RANGE), REQUEST_LONG);
+	assert_int_equal(request_kind(9999), REQUEST_LONG); /* not known yet */
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, desk_open, desk_close)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(a_write_is_one_piece_with_its_data_on_a_page),
+		CASE(a_name_needs_no_more_than_a_header),
+		CASE(a_read_is_as_large_as_what_it_asks_for),
+		CASE(what_makes_no_sense_is_refused),
+		CASE(an_answer_in_place_stays_there),
+		CASE(what_comes_before_data_in_place_moves_it),
+		CASE(an_answer_without_room_leaves_the_request),
+		cmocka_unit_test(what_may_take_long_is_told_from_what_may_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
