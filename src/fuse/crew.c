@@ -167,8 +167,10 @@ static void ring_serve(void *ctx, struct ring_entry *e)
 	me.data = e->data;
 	me.size = e->size;
 	buf.mem = ring_request(e, &buf.size);
-	if (buf.mem)
+	if (buf.mem) {
+		wire_request(buf.mem, buf.size);
 		fuse_session_process_buf(c->srv->se, &buf);
+	}
 	if (!e->answered)
 		ring_refuse(e, -EIO);
 	me.entry = NULL;

@@ -32,6 +32,8 @@ enum request_kind request_kind(uint32_t opcode)
 	case FUSE_READDIR:
 	case FUSE_READDIRPLUS:
 	case FUSE_RELEASEDIR:
+	case REQUEST_OP_TMPFILE:
+	case REQUEST_OP_STATX:
 		return REQUEST_QUICK;
 	case FUSE_READ:
 	case FUSE_WRITE:

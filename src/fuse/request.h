@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+/* Of Linux 6.2 and 6.6; older headers do not have them. */
+#define REQUEST_OP_TMPFILE 51u
+#define REQUEST_OP_STATX   52u
+
 enum request_kind {
 	REQUEST_QUICK, /* no device is waited for, as a rule */
 	REQUEST_DATA,  /* as long as its data takes */

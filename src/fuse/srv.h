@@ -72,6 +72,11 @@ struct srv_worker {
 	char *data;
 	size_t size;
 	uint32_t groups[SRV_GROUPS_MAX];
+	/* The request is a STATX (wire.h), and its @unique; when what it asks
+	 * about was born. */
+	bool statx;
+	uint64_t unique;
+	struct timespec born;
 	struct ring_entry *entry; /* that it works at, or NULL */
 	struct lead *lead;        /* NULL: it is the only one that reads */
 	struct lead_me turn;

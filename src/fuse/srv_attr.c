@@ -23,6 +23,7 @@ static void reply_attr(fuse_req_t req, fuse_ino_t ino)
 	}
 	srv_stat_to_host(s, &st, &host);
 	srv_attr_told(s, ino, &st);
+	srv_me()->born = st.btime;
 	(void)fuse_reply_attr(req, &host, SRV_FOREVER);
 }
 

@@ -142,6 +142,22 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		handle_free(s, srv_handle(fi));
 }
 
+/* With a name, or without one: then @name means nothing. */
+static int create(struct srv *s, fuse_ino_t dir, const char *name, mode_t mode,
+		const struct uext4_cred *cred, int host,
+		struct uext4_file **ret_file)
+{
+	unsigned flags = flags_from_host(host);
+
+	if ((host & O_TMPFILE) != O_TMPFILE)
+		return uext4_create(srv_node(s, dir), name, flags, mode, cred,
+				ret_file);
+	/* O_EXCL, that it gets no name, the kernel in front sees to. */
+	flags &= ~(UEXT4_O_CREAT | UEXT4_O_EXCL);
+	return uext4_open(s->fs, srv_node(s, dir), ".", flags | UEXT4_O_TMPFILE,
+			mode, cred, ret_file);
+}
+
 void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
 		struct fuse_file_info *fi)
 {
@@ -153,8 +169,7 @@ void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
 	int ret;
 
 	do {
-		ret = uext4_create(srv_node(s, dir), name,
-				flags_from_host(fi->flags), mode, &cred, &file);
+		ret = create(s, dir, name, mode, &cred, fi->flags, &file);
 	} while (srv_try_again(s, ret, &tries));
 	if (ret == 0)
 		ret = handle_new(s, file, fi);

@@ -9,8 +9,10 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "side.h"
@@ -25,11 +27,26 @@ static bool is_kind(const struct difference_case *c, enum dop_kind kind)
 	return c->op && c->op->kind == kind;
 }
 
+static bool is_linux_before(int major, int minor)
+{
+	struct utsname u;
+	int has_major = 0;
+	int has_minor = 0;
+
+	return uname(&u) == 0 &&
+			sscanf(u.release, "%d.%d", &has_major, &has_minor) ==
+			2 &&
+			(has_major < major ||
+					(has_major == major &&
+							has_minor < minor));
+}
+
 /* ---- FUSE's ---- */
 
 static bool tmpfile_call(const struct dop *op)
 {
-	return op->kind == DOP_open && (op->n[0] & O_TMPFILE) == O_TMPFILE;
+	return op->kind == DOP_open && (op->n[0] & O_TMPFILE) == O_TMPFILE &&
+			is_linux_before(6, 2);
 }
 
 static bool shifting_call(const struct dop *op)
@@ -43,7 +60,8 @@ static bool shifting_call(const struct dop *op)
 
 static bool birth_time(const struct difference_case *c)
 {
-	return is_kind(c, DOP_statx) && is_field(c, "has_btime");
+	return is_kind(c, DOP_statx) && is_field(c, "has_btime") &&
+			is_linux_before(6, 6);
 }
 
 static bool statx_attributes(const struct difference_case *c)
@@ -375,17 +393,19 @@ static bool tree_blocks(const struct difference_case *c)
 /* ---- the list ---- */
 
 const struct difference differences[] = {
-	{ DIFF_WE_REFUSE, DIFF_OF_FUSE, "O_TMPFILE is EOPNOTSUPP",
-			"libfuse 3.14 cannot carry it", NULL, tmpfile_call,
-			EOPNOTSUPP, false },
+	{ DIFF_WE_REFUSE, DIFF_OF_FUSE,
+			"before Linux 6.2 O_TMPFILE is EOPNOTSUPP",
+			"its FUSE does not carry it", NULL, tmpfile_call,
+			EOPNOTSUPP, true },
 	{ DIFF_WE_REFUSE, DIFF_OF_FUSE,
 			"FALLOC_FL_COLLAPSE_RANGE, INSERT_RANGE and "
 			"UNSHARE_RANGE are EOPNOTSUPP",
 			"the kernel's FUSE refuses them", NULL, shifting_call,
 			EOPNOTSUPP, false },
-	{ DIFF_FIELD, DIFF_OF_FUSE, "statx() has no birth time",
-			"libfuse 3.14 cannot carry it", birth_time, NULL, 0,
-			false },
+	{ DIFF_FIELD, DIFF_OF_FUSE,
+			"before Linux 6.6 statx() has no birth time",
+			"its FUSE does not carry it", birth_time, NULL, 0,
+			true },
 	{ DIFF_FIELD, DIFF_OF_FUSE,
 			"stx_attributes does not tell immutable, append-only, "
 			"nodump",
