@@ -117,7 +117,8 @@ enum uext4_errors {           /* what to do when the disk is found damaged */
 	UEXT4_ERRORS_DEFAULT, /* as the superblock says */
 	UEXT4_ERRORS_CONTINUE,
 	UEXT4_ERRORS_RO,       /* later changes fail with -EROFS, reads go on */
-	UEXT4_ERRORS_SHUTDOWN, /* the library's answer to errors=panic */
+	UEXT4_ERRORS_SHUTDOWN, /* the library's answer to errors=panic; see
+				* uext4_mount_opts.panic */
 };
 
 enum uext4_log_level {
@@ -151,6 +152,10 @@ struct uext4_mount_opts {
 	 * ends it with -EINTR. NULL: waits to the end. */
 	bool (*cancel)(void *ctx);
 	void *cancel_ctx;
+	/* Damage was found under errors=panic: the file system has shut down.
+	 * Called once, from any thread; must not call back into the library. */
+	void (*panic)(void *ctx);
+	void *panic_ctx;
 };
 
 /* Mount the image or block device at @path. @opts may be NULL. Replays the

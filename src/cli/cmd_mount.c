@@ -166,6 +166,8 @@ static int run_server(struct mount_run *run, struct serve_opts *o)
 		(void)cli_errf(c, "%s: %s", o->dir, why);
 	else if (ret < 0)
 		(void)cli_err(c, o->image, NULL, ret);
+	if (ret == -EUCLEAN)
+		c->status = CLI_DAMAGED;
 	return c->status;
 }
 

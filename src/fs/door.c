@@ -131,6 +131,15 @@ static uint16_t fs_error_policy(struct uext4_fs *fs)
 	return fs->super.sb.errors;
 }
 
+static void panic(struct uext4_fs *fs)
+{
+	if (atomic_fetch_or(&fs->state, FS_S_SHUTDOWN) & FS_S_SHUTDOWN)
+		return;
+	log_err(&fs->log, "damage found: shut down, as errors=panic says");
+	if (fs->opts.panic)
+		fs->opts.panic(fs->opts.panic_ctx);
+}
+
 void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 		unsigned line)
 {
@@ -146,10 +155,7 @@ void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 	if (policy == DSUPER_ERRORS_CONTINUE)
 		return;
 	if (policy == DSUPER_ERRORS_PANIC) {
-		atomic_fetch_or(&fs->state, FS_S_SHUTDOWN);
-		log_err(&fs->log,
-				"damage found: shut down, as errors=panic "
-				"says");
+		panic(fs);
 	} else if (!(atomic_fetch_or(&fs->state, FS_S_EMERG_RO) &
 				   FS_S_EMERG_RO)) {
 		log_err(&fs->log,

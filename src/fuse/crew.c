@@ -100,14 +100,25 @@ static void work_besides(struct crew *c, char *mem)
 		fail(c, ret);
 }
 
-/* One of those who count in @running is done: the last one says so. */
-static void leave(struct crew *c)
+static void say_ended(struct crew *c)
 {
 	uint64_t one = 1;
 
-	if (atomic_fetch_sub(&c->running, 1) == 1 &&
-			write(c->ended, &one, sizeof(one)) < 0)
+	if (write(c->ended, &one, sizeof(one)) < 0)
 		abort(); /* an eventfd takes a 1 */
+}
+
+void crew_fail(struct crew *c, int err)
+{
+	fail(c, err);
+	say_ended(c);
+}
+
+/* One of those who count in @running is done: the last one says so. */
+static void leave(struct crew *c)
+{
+	if (atomic_fetch_sub(&c->running, 1) == 1)
+		say_ended(c);
 }
 
 /* The calling thread reads into @mem. */
@@ -301,8 +312,12 @@ int crew_start(struct crew *c, char *why)
 void crew_stop(struct crew *c)
 {
 	struct pollfd pfd = { .fd = c->ended, .events = POLLIN };
+	uint64_t n;
 	unsigned i;
 
+	/* What was said is known; wait for the last to leave. */
+	if (poll(&pfd, 1, 0) > 0 && read(c->ended, &n, sizeof(n)) < 0)
+		abort();
 	fuse_session_exit(c->srv->se);
 	lead_end(&c->lead);
 	while (atomic_load(&c->running) > 0) {

@@ -5,7 +5,8 @@
  * through them.
  *
  * States   started: they answer; the last of them to leave writes to @ended:
- *          the connection has ended, or something failed. Stopped: all have
+ *          the connection has ended, or something failed; so does crew_fail().
+ *          Stopped: all have
  *          finished what they were at.
  */
 #ifndef UEXT4_FUSE_CREW_H
@@ -42,6 +43,8 @@ void crew_fini(struct crew *c);
 /* Negotiate with the kernel and start. 0, or a negative errno with a line in
  * @why (SERVE_WHY bytes, empty before): then crew_stop() is still due. */
 int crew_start(struct crew *c, char *why);
+/* The connection is to end because of @err (negative errno). From any thread. */
+void crew_fail(struct crew *c, int err);
 /* No request is taken any more. */
 void crew_stop(struct crew *c);
 

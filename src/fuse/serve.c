@@ -209,7 +209,12 @@ static int serve_mounted(struct pool *p, char *why)
 		(void)serve_umount(p->srv.opts->dir, true);
 	else if (ret == 0)
 		ret = atomic_load(&p->crew.failed);
-	if (ret < 0 && why[0] == '\0')
+	if (ret == -EUCLEAN)
+		(void)snprintf(why, SERVE_WHY,
+				"damage was found, and errors=panic ends the "
+				"mount then; run e2fsck on %s",
+				p->srv.opts->image);
+	else if (ret < 0 && why[0] == '\0')
 		(void)snprintf(why, SERVE_WHY,
 				"the connection to the kernel was lost: %s; "
 				"what was written until then is kept",
@@ -231,6 +236,11 @@ static bool is_unwanted(void *ctx)
 	return poll(pfd, 2, 0) > 0 || (o->cancel && o->cancel(o->cancel_ctx));
 }
 
+static void on_panic(void *ctx)
+{
+	crew_fail(ctx, -EUCLEAN);
+}
+
 /* Takes over @image. */
 static int serve_image(struct pool *p, struct uext4_image *image, char *why)
 {
@@ -241,6 +251,8 @@ static int serve_image(struct pool *p, struct uext4_image *image, char *why)
 
 	mnt.cancel = is_unwanted;
 	mnt.cancel_ctx = p;
+	mnt.panic = on_panic;
+	mnt.panic_ctx = &p->crew;
 	ret = uext4_mount_image(image, &mnt, &s->fs);
 	if (ret == -EINTR)
 		(void)snprintf(why, SERVE_WHY, "given up while it waited");

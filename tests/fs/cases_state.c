@@ -216,16 +216,31 @@ void state_errors_continue(struct env *e)
 	assert_int_equal(env_exists(e, "/y"), 0);
 }
 
+static void count_panic(void *ctx)
+{
+	unsigned *n = ctx;
+
+	(*n)++;
+}
+
 void state_errors_shutdown(struct env *e)
 {
-	struct uext4_mount_opts o = { .errors = UEXT4_ERRORS_SHUTDOWN };
+	unsigned panics = 0;
+	struct uext4_mount_opts o = {
+		.errors = UEXT4_ERRORS_SHUTDOWN,
+		.panic = count_panic,
+		.panic_ctx = &panics,
+	};
 	struct uext4_node *root;
 
 	break_file(e);
 	assert_int_equal(env_try_mount(e, &o), 0);
 	root = env_node(e, "/");
 	assert_int_equal(read_bad(e), -EUCLEAN);
+	assert_int_equal(panics, 1);
 	assert_int_equal(uext4_mkdir(root, "x", 0755, NULL, NULL), -EIO);
+	assert_int_equal(read_bad(e), -EIO);
+	assert_int_equal(panics, 1);
 	uext4_node_put(root);
 	mend(e);
 }

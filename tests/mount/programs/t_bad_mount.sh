@@ -457,4 +457,36 @@ case_a_connection_that_dies() {
 	[ "$("$UEXT4" cat "$WORK/img:/synced")" = synced ]
 }
 
+# errors=panic: nobody goes on with what is damaged.
+case_damage_ends_a_mount_with_errors_panic() {
+	local inode
+
+	need_ours
+	need debugfs
+	make_image "$WORK/img" 32M
+	mount_ours "$WORK/img" "$MNT"
+	echo good >"$MNT/good"
+	mkdir "$MNT/bad"
+	umount_ours "$MNT"
+	debugfs -w -R 'set_inode_field bad extra_isize 9999' "$WORK/img" \
+		2>/dev/null
+	mount_ours "$WORK/img" "$MNT" errors=panic
+	exec 7<"$MNT/good"
+	! ls "$MNT/bad" >/dev/null 2>&1 || die "damage was not found"
+	ended "$MNT" 3
+	grep -q 'damage was found, and errors=panic ends the mount' \
+		"$WORK/.log.mnt" || {
+		cat "$WORK/.log.mnt" >&2
+		die "it does not say why"
+	}
+	! is_mounted "$MNT" || die "a dead mount was left"
+	! cat <&7 >/dev/null 2>&1 || die "it still answers"
+	exec 7<&-
+	# Without, the rest of it goes on.
+	mount_ours "$WORK/img" "$MNT" errors=continue
+	! ls "$MNT/bad" >/dev/null 2>&1 || die "damage was not found"
+	[ "$(cat "$MNT/good")" = good ]
+	umount_ours "$MNT"
+}
+
 run_cases "$@"
