@@ -216,15 +216,17 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 {
 	struct uext4_node *node = srv_node(srv_of(req), ino);
 	struct uext4_cred cred = srv_cred_of(req, node); /* of ACLs */
-	unsigned how = 0;
+	unsigned how = 0, tries = 0;
+	int ret;
 
 	if (flags & XATTR_CREATE)
 		how |= UEXT4_XATTR_CREATE;
 	if (flags & XATTR_REPLACE)
 		how |= UEXT4_XATTR_REPLACE;
-	srv_reply(req,
-			uext4_setxattr(srv_node(srv_of(req), ino), name, value,
-					size, how, &cred));
+	do {
+		ret = uext4_setxattr(node, name, value, size, how, &cred);
+	} while (srv_try_again(srv_of(req), ret, &tries));
+	srv_reply(req, ret);
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)

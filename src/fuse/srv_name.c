@@ -102,9 +102,12 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name)
 	struct uext4_cred cred = srv_cred(req);
 	struct srv *s = srv_of(req);
 	struct uext4_node *node = srv_node(s, ino);
+	unsigned tries = 0;
 	int ret;
 
-	ret = uext4_link(node, srv_node(s, dir), name, &cred);
+	do {
+		ret = uext4_link(node, srv_node(s, dir), name, &cred);
+	} while (srv_try_again(s, ret, &tries));
 	if (ret == 0)
 		(void)uext4_node_hold(node);
 	srv_reply_node(req, ret, node);

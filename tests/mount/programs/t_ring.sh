@@ -82,6 +82,7 @@ case_a_signal_ends_it_with_all_written() {
 case_a_signal_ends_it_under_load() {
 	need fio
 	mount_ring
+	cd "$WORK" # fio leaves what its command said
 	fio --name=load --directory="$MNT" --size=8M --rw=randwrite --direct=1 \
 		--ioengine=libaio --iodepth=32 --numjobs=2 --runtime=60 \
 		--time_based --exec_prerun="sh -c 'echo >$WORK/begun'" \
@@ -153,6 +154,7 @@ case_sqlite_works() {
 	through sqlite
 }
 
+case_rare_calls_work() { through calls; }
 case_shared_mappings_work() { through mmap; }
 case_unmounting_works() { through unmount; }
 case_users_are_kept_apart() { through user; }

@@ -292,12 +292,4 @@ case_many_mounts_in_a_row() {
 	fsck_clean "$WORK/img"
 }
 
-case_an_interrupted_copy_stops() {
-	make_image "$WORK/img" 2G
-	mount_ours "$WORK/img" "$MNT"
-	python3 "$LIB/programs/interrupt.py" "$MNT" 600
-	umount_ours "$MNT"
-	fsck_clean "$WORK/img"
-}
-
 run_cases "$@"

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+# Calls that few programs make, or that need somebody else to be seen.
+. "$(dirname "$0")/../lib.sh"
+
+case_nameless_files_and_times_of_birth() {
+	local status=0
+
+	need_ours
+	make_image "$WORK/img" 64M
+	mount_ours "$WORK/img" "$MNT"
+	python3 "$LIB/programs/nameless.py" "$MNT" || status=$?
+	[ "$status" -ne 77 ] || skip "this kernel's FUSE does not carry them"
+	[ "$status" -eq 0 ]
+	umount_ours "$MNT"
+	fsck_clean "$WORK/img"
+}
+
+case_the_time_of_birth_is_that_of_the_image() {
+	local ours
+
+	need_ours
+	make_image "$WORK/img" 64M
+	mount_ours "$WORK/img" "$MNT"
+	touch -d 2001-01-01 "$MNT/f"
+	ours=$(stat -c %w "$MNT/f")
+	[ "$ours" != - ] || skip "this kernel's FUSE does not carry it"
+	umount_ours "$MNT"
+	mount_kernel "$WORK/img" "$MNT" ro
+	[ "$(stat -c %w "$MNT/f")" = "$ours" ]
+}
+
+# Small inodes have no room for it.
+case_no_time_of_birth_is_made_up() {
+	make_image "$WORK/img" 64M -I 128
+	mount_ours "$WORK/img" "$MNT"
+	touch "$MNT/f"
+	[ "$(stat -c %w "$MNT/f")" = - ]
+	umount_ours "$MNT"
+}
+
+case_an_interrupted_copy_stops() {
+	make_image "$WORK/img" 2G
+	mount_ours "$WORK/img" "$MNT"
+	python3 "$LIB/programs/interrupt.py" "$MNT" 600
+	umount_ours "$MNT"
+	fsck_clean "$WORK/img"
+}
+
+# The kernel has the mode cached, and must hear that it changed.
+case_truncating_by_others_takes_setuid_away() {
+	need setpriv
+	make_image "$WORK/img" 64M
+	mount_ours "$WORK/img" "$MNT"
+	echo data >"$MNT/f"
+	chmod 6777 "$MNT/f"
+	[ "$(stat -c %a "$MNT/f")" = 6777 ]
+	as_user 1234 sh -c ": >'$MNT/f'"
+	[ "$(stat -c '%a %s' "$MNT/f")" = "777 0" ]
+	chmod 6777 "$MNT/f"
+	as_user 1234 sh -c "echo x >>'$MNT/f'"
+	[ "$(stat -c '%a %s' "$MNT/f")" = "777 2" ]
+	umount_ours "$MNT"
+	fsck_clean "$WORK/img"
+}
+
+run_cases "$@"
