@@ -4,6 +4,7 @@
  * fuse2fs. The files in them are read and written by the same code as those of
  * the kernel's ext4 (host.h).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -131,6 +132,30 @@ static int fuse_serve(struct fuse *f, const struct target_setup *s,
 	return ret;
 }
 
+/* Does it talk to the kernel through io_uring? Then it has a ring open. */
+static bool fuse_has_ring(const struct fuse *f)
+{
+	char dir[64];
+	char name[64];
+	struct dirent *d;
+	bool has = false;
+	ssize_t n;
+	DIR *fds;
+
+	snprintf(dir, sizeof(dir), "/proc/%d/fd", (int)f->server.pid);
+	fds = opendir(dir);
+	/* one thread reads this stream */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+	while (fds && !has && (d = readdir(fds)) != NULL) {
+		n = readlinkat(dirfd(fds), d->d_name, name, sizeof(name) - 1);
+		name[n > 0 ? n : 0] = '\0';
+		has = strstr(name, "[io_uring]") != NULL;
+	}
+	if (fds)
+		closedir(fds);
+	return has;
+}
+
 static int fuse_start(struct fuse *f, const struct target_setup *s,
 		struct fuse_args *args)
 {
@@ -146,9 +171,10 @@ static int fuse_start(struct fuse *f, const struct target_setup *s,
 	if (ret == 0)
 		ret = host_init(&f->host, s, f->mount);
 	if (ret == 0)
-		snprintf(s->how, s->how_size, "%s%s, %s",
+		snprintf(s->how, s->how_size, "%s%s, %s%s",
 				host_io_name(s->dir_io),
-				s->direct ? ", O_DIRECT" : "", args->what);
+				s->direct ? ", O_DIRECT" : "", args->what,
+				fuse_has_ring(f) ? ", FUSE over io_uring" : "");
 	return ret;
 }
 

@@ -24,7 +24,6 @@
 #include "cli/mount_opts.h"
 #include "fuse/serve.h"
 
-#define THREADS        4
 #define MAX_BACKGROUND 256
 
 struct mount_run {
@@ -238,7 +237,6 @@ int cmd_mount(struct cli *c, int argc, char **argv)
 	struct serve_opts o = {
 		.mnt = { .size = sizeof(o.mnt) },
 		.checked = true,
-		.threads = THREADS,
 		.max_background = MAX_BACKGROUND,
 	};
 	int opt;

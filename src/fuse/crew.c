@@ -20,16 +20,20 @@
 
 #include "fuse/rings.h"
 
-#define WAKE_SIGNAL SIGUSR1
-#define WAKE_MS     10
+#define WAKE_SIGNAL    SIGUSR1
+#define WAKE_MS        10
 /* What comes besides rings (FORGET, INTERRUPT) does not hurry: once some has,
  * the next is looked for so much later, and who sends it need not wake anybody. */
-#define NAP_NS      500000
-#define PAGE        4096u
-#define DATA_MAX    ((size_t)256 * PAGE)
+#define NAP_NS         500000
+/* In memory more than this disturb each other; a device likes depth. Measured:
+ * docs/bench.md. */
+#define THREADS_MEMORY 4u
+#define THREADS_DEVICE 16u
+#define PAGE           4096u
+#define DATA_MAX       ((size_t)256 * PAGE)
 /* fuse_in_header and fuse_write_in: a write's data starts behind them. */
-#define WRITE_HEAD  80u
-#define REQUEST_MAX (DATA_MAX + (size_t)4 * PAGE)
+#define WRITE_HEAD     80u
+#define REQUEST_MAX    (DATA_MAX + (size_t)4 * PAGE)
 
 static _Thread_local struct srv_worker me;
 
@@ -228,9 +232,9 @@ static int choose_rings(struct crew *c, char *why)
 	struct srv *s = c->srv;
 	struct rings_opts o = {
 		.fuse_fd = fuse_session_fd(s->se),
-		.threads = s->opts->threads,
+		.threads = c->threads,
 		.size = DATA_MAX,
-		.in_memory = is_in_memory(s->opts->image),
+		.in_memory = c->in_memory,
 	};
 	bool must = s->opts->ring == SERVE_RING_ON;
 	int ret;
@@ -290,9 +294,14 @@ static int greet(struct crew *c, char *why)
 
 int crew_start(struct crew *c, char *why)
 {
-	unsigned n = c->srv->opts->threads;
+	unsigned n;
 	int ret;
 
+	c->in_memory = is_in_memory(c->srv->opts->image);
+	n = c->srv->opts->threads;
+	if (n == 0)
+		n = c->in_memory ? THREADS_MEMORY : THREADS_DEVICE;
+	c->threads = n;
 	atomic_store(&c->running, 1); /* until all are started */
 	ret = greet(c, why);
 	if (ret == 0 && c->rings) {

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "fuse/lead.h"
 #include "fuse/srv.h"
@@ -28,6 +29,8 @@ struct crew_worker {
 
 struct crew {
 	struct srv *srv;
+	bool in_memory;           /* the image: nothing is waited for */
+	unsigned threads;         /* workers, or helpers of the rings */
 	int ended;                /* eventfd */
 	_Atomic unsigned running; /* workers, rings, and who starts them */
 	_Atomic int failed;       /* first unexpected errno of one of them */

@@ -31,7 +31,7 @@ struct serve_opts {
 	char fuse[1024];             /* what the kernel's mount is told: "-o" */
 	bool checked;                /* default_permissions */
 	bool writeback_cache;
-	unsigned threads;
+	unsigned threads; /* 0: as many as are good for such an image */
 	unsigned max_background;
 	enum serve_ring ring;
 	struct idmap uids, gids;
