@@ -30,10 +30,9 @@
 #define THREADS_MEMORY 4u
 #define THREADS_DEVICE 16u
 #define PAGE           4096u
-#define DATA_MAX       ((size_t)256 * PAGE)
 /* fuse_in_header and fuse_write_in: a write's data starts behind them. */
 #define WRITE_HEAD     80u
-#define REQUEST_MAX    (DATA_MAX + (size_t)4 * PAGE)
+#define REQUEST_MAX    (SRV_DATA_MAX + (size_t)4 * PAGE)
 
 static _Thread_local struct srv_worker me;
 
@@ -44,11 +43,20 @@ struct srv_worker *srv_me(void)
 
 /* ---- workers ---- */
 
-static void fail(struct crew *c, int err)
+static void say_ended(struct crew *c)
+{
+	uint64_t one = 1;
+
+	if (write(c->ended, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd takes a 1 */
+}
+
+void crew_fail(struct crew *c, int err)
 {
 	int none = 0;
 
 	atomic_compare_exchange_strong(&c->failed, &none, err);
+	say_ended(c);
 }
 
 /* Read a request into @mem and do it. 0, 1 if there is none, or a negative
@@ -77,7 +85,7 @@ static void work(struct crew *c, char *mem)
 			lead_take(&c->lead, &me.turn))
 		ret = serve_one(se, mem);
 	if (ret < 0 && ret != -ENODEV)
-		fail(c, ret);
+		crew_fail(c, ret);
 }
 
 /* What comes besides the rings. */
@@ -101,21 +109,7 @@ static void work_besides(struct crew *c, char *mem)
 		}
 	}
 	if (ret < 0 && ret != -ENODEV)
-		fail(c, ret);
-}
-
-static void say_ended(struct crew *c)
-{
-	uint64_t one = 1;
-
-	if (write(c->ended, &one, sizeof(one)) < 0)
-		abort(); /* an eventfd takes a 1 */
-}
-
-void crew_fail(struct crew *c, int err)
-{
-	fail(c, err);
-	say_ended(c);
+		crew_fail(c, ret);
 }
 
 /* One of those who count in @running is done: the last one says so. */
@@ -129,7 +123,7 @@ static void leave(struct crew *c)
 static void use_memory(char *mem)
 {
 	me.data = mem + PAGE;
-	me.size = DATA_MAX;
+	me.size = SRV_DATA_MAX;
 	/* Names lie at the end of the page before. memcmp() and the like read
 	 * past them, and do that slowly where no page is yet. */
 	me.data[0] = 0;
@@ -203,7 +197,7 @@ static void ring_left(void *ctx, int err)
 	struct crew *c = ctx;
 
 	if (err < 0)
-		fail(c, err);
+		crew_fail(c, err);
 	leave(c);
 }
 
@@ -233,7 +227,7 @@ static int choose_rings(struct crew *c, char *why)
 	struct rings_opts o = {
 		.fuse_fd = fuse_session_fd(s->se),
 		.threads = c->threads,
-		.size = DATA_MAX,
+		.size = SRV_DATA_MAX,
 		.in_memory = c->in_memory,
 	};
 	bool must = s->opts->ring == SERVE_RING_ON;
@@ -307,6 +301,11 @@ int crew_start(struct crew *c, char *why)
 	if (ret == 0 && c->rings) {
 		n = 1;
 		ret = rings_start(c->rings, &ring_ops, c);
+		if (ret < 0)
+			(void)snprintf(why, SERVE_WHY,
+					"the kernel does not take its rings: "
+					"%s; mount with noio_uring",
+					uext4_strerror(ret));
 	}
 	while (ret == 0 && c->nworkers < n && c->nworkers < CREW_MAX)
 		ret = start_worker(c);
@@ -321,12 +320,9 @@ int crew_start(struct crew *c, char *why)
 void crew_stop(struct crew *c)
 {
 	struct pollfd pfd = { .fd = c->ended, .events = POLLIN };
-	uint64_t n;
+	uint64_t said;
 	unsigned i;
 
-	/* What was said is known; wait for the last to leave. */
-	if (poll(&pfd, 1, 0) > 0 && read(c->ended, &n, sizeof(n)) < 0)
-		abort();
 	fuse_session_exit(c->srv->se);
 	lead_end(&c->lead);
 	while (atomic_load(&c->running) > 0) {
@@ -334,7 +330,10 @@ void crew_stop(struct crew *c)
 			(void)pthread_kill(c->worker[i].thread, WAKE_SIGNAL);
 		if (c->rings)
 			rings_end(c->rings, WAKE_SIGNAL);
-		(void)poll(&pfd, 1, WAKE_MS);
+		/* What was said before the last has left is known. */
+		if (poll(&pfd, 1, WAKE_MS) > 0 &&
+				read(c->ended, &said, sizeof(said)) < 0)
+			abort();
 	}
 	for (i = 0; i < c->nworkers; i++)
 		(void)pthread_join(c->worker[i].thread, NULL);

@@ -96,22 +96,46 @@ static int uring_open(struct ring *r, int fuse_fd)
 
 	if (ret < 0)
 		return ret;
-	ret = io_uring_register_files(&r->uring, &fuse_fd, 1);
+	/* A child that is forked must not hold the connection open. */
+	ret = io_uring_ring_dontfork(&r->uring);
+	if (ret == 0)
+		ret = io_uring_register_files(&r->uring, &fuse_fd, 1);
 	if (ret < 0)
 		io_uring_queue_exit(&r->uring);
 	return ret;
+}
+
+static unsigned depth_of(const struct ring_opts *o, unsigned queue)
+{
+	return queue < o->nonline ? o->depth : 1;
+}
+
+static unsigned count_entries(const struct ring_opts *o)
+{
+	unsigned queue;
+	unsigned n = 0;
+
+	for (queue = o->first; queue < o->nqueues; queue += o->step)
+		n += depth_of(o, queue);
+	return n;
 }
 
 static void place_entries(struct ring *r, const struct ring_opts *o)
 {
 	size_t stride = o->size + PAGE;
 	unsigned queue = o->first;
+	unsigned of_queue = 0;
 	unsigned i;
 
 	for (i = 0; i < r->nentries; i++) {
 		struct ring_entry *e = &r->entry[i];
 		char *mem = r->mem + i * stride;
 
+		if (of_queue == depth_of(o, queue)) {
+			queue += o->step;
+			of_queue = 0;
+		}
+		of_queue++;
 		e->ring = r;
 		e->head = (struct ring_head *)(void *)mem;
 		e->data = mem + PAGE;
@@ -119,9 +143,6 @@ static void place_entries(struct ring *r, const struct ring_opts *o)
 		e->queue = (uint16_t)queue;
 		e->iov[0] = (struct iovec){ e->head, sizeof(*e->head) };
 		e->iov[1] = (struct iovec){ e->data, e->size };
-		queue += o->step;
-		if (queue >= o->nqueues)
-			queue = o->first;
 	}
 }
 
@@ -130,8 +151,7 @@ int ring_open(struct ring *r, const struct ring_opts *o)
 	int ret;
 
 	memset(r, 0, sizeof(*r));
-	r->nentries = o->depth *
-			((o->nqueues - o->first + o->step - 1) / o->step);
+	r->nentries = count_entries(o);
 	r->mem_size = r->nentries * (o->size + PAGE);
 	r->entry = calloc(r->nentries, sizeof(*r->entry));
 	r->poke = eventfd(0, EFD_CLOEXEC);
@@ -140,6 +160,8 @@ int ring_open(struct ring *r, const struct ring_opts *o)
 	ret = r->poke < 0 ? -errno : 0;
 	if (!r->entry || r->mem == MAP_FAILED)
 		ret = -ENOMEM;
+	else if (madvise(r->mem, r->mem_size, MADV_DONTFORK) < 0)
+		ret = -errno;
 	if (ret == 0)
 		ret = uring_open(r, o->fuse_fd);
 	if (ret < 0) {
@@ -165,6 +187,22 @@ void ring_close(struct ring *r)
 	pthread_mutex_destroy(&r->m);
 }
 
+/* What is refused is so at once; what is taken has no result yet, or a request
+ * that has come in the meantime, which ring_wait() will find. */
+static int first_refusal(struct ring *r)
+{
+	struct io_uring_cqe *cqe;
+	unsigned head;
+	int ret = 0;
+
+	io_uring_for_each_cqe(&r->uring, head, cqe)
+	{
+		if (cqe->res < 0 && ret == 0)
+			ret = cqe->res;
+	}
+	return ret;
+}
+
 int ring_start(struct ring *r)
 {
 	unsigned i;
@@ -180,7 +218,7 @@ int ring_start(struct ring *r)
 	r->alive = r->nentries;
 	await_poke(r);
 	ret = io_uring_submit(&r->uring);
-	return ret < 0 ? ret : 0;
+	return ret < 0 ? ret : first_refusal(r);
 }
 
 /* ---- waiting ---- */
@@ -343,6 +381,9 @@ void ring_settle(struct ring *r)
 
 	for (take_back(r); r->lent > 0; take_back(r))
 		(void)nanosleep(&nap, NULL);
+	while (io_uring_sq_ready(&r->uring) > 0 &&
+			io_uring_submit(&r->uring) > 0)
+		;
 }
 
 size_t ring_data_size(const struct ring_entry *e)

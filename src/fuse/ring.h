@@ -77,11 +77,12 @@ struct ring {
 };
 
 /* Which queues of the kernel a ring serves: @first, @first + @step... below
- * @nqueues, with @depth entries each of which takes requests of @size bytes
- * (a multiple of a page). */
+ * @nqueues. Those below @nonline, of CPUs that are there, have @depth entries
+ * each, the others one. An entry takes requests of @size bytes (a multiple of a
+ * page). */
 struct ring_opts {
 	int fuse_fd;
-	unsigned first, step, nqueues, depth;
+	unsigned first, step, nqueues, nonline, depth;
 	size_t size;
 };
 
@@ -91,7 +92,8 @@ int ring_open(struct ring *r, const struct ring_opts *o);
  * connection. */
 void ring_close(struct ring *r);
 
-/* By the thread that is to be the ring's, once: the entries go to the kernel. */
+/* By the thread that is to be the ring's, once: the entries go to the kernel. 0,
+ * or a negative errno: it does not take them. */
 int ring_start(struct ring *r);
 /* Tell the kernel what was answered, and append the requests that came to
  * @ret, waiting for one, a return or a signal: with @ask for some microseconds
@@ -103,7 +105,8 @@ void ring_commit(struct ring_entry *e);
 /* Another thread has @e from now on, until it calls ring_return(). */
 void ring_lend(struct ring_entry *e);
 void ring_return(struct ring_entry *e);
-/* Wait until nobody has an entry any more. */
+/* The last: wait until nobody has an entry any more, and tell the kernel all that
+ * was answered. */
 void ring_settle(struct ring *r);
 
 /* The request in @e as one piece of *ret_len bytes. NULL: it makes no sense. */

@@ -6,14 +6,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/sysinfo.h>
 
 #include "fuse/request.h"
 
-/* Entries: in all, and of one queue. */
+/* Entries: in all, and of the queue of a CPU. */
 #define ENTRIES   64u
-#define DEPTH_MIN 4u
+#define DEPTH_MIN 8u
 #define DEPTH_MAX 32u
 /* What it takes to copy so much is more than to wake a helper. */
 #define LARGE     (64u * 1024)
@@ -41,7 +43,10 @@ struct rings {
 	pthread_cond_t more;
 	struct ring_list todo; /* [m] */
 	bool helped;           /* [m] helpers are to end */
-	_Atomic int idle;      /* helpers, less what waits for one */
+	int idle;              /* [m] helpers, less what waits for one */
+	pthread_cond_t begun;
+	unsigned nbegun; /* [m] rings that have started, or failed to */
+	int error;       /* [m] of the first that failed to */
 };
 
 /* ---- helpers ---- */
@@ -66,42 +71,69 @@ static void *helper_main(void *arg)
 
 	while ((e = todo_next(rs)) != NULL) {
 		rs->ops->serve(rs->ctx, e);
-		atomic_fetch_add(&rs->idle, 1);
+		pthread_mutex_lock(&rs->m);
+		rs->idle++;
+		pthread_mutex_unlock(&rs->m);
 		ring_return(e);
 	}
 	return NULL;
 }
 
-static void lend(struct rings *rs, struct ring_entry *e)
+/* To a helper; false: none is idle, and it need not be one. */
+static bool lend(struct rings *rs, struct ring_entry *e, bool must)
 {
-	ring_lend(e);
-	atomic_fetch_sub(&rs->idle, 1);
+	bool lent;
+
 	pthread_mutex_lock(&rs->m);
-	STAILQ_INSERT_TAIL(&rs->todo, e, link);
-	pthread_cond_signal(&rs->more);
+	lent = must || rs->idle > 0;
+	if (lent) {
+		rs->idle--;
+		ring_lend(e);
+		STAILQ_INSERT_TAIL(&rs->todo, e, link);
+		pthread_cond_signal(&rs->more);
+	}
 	pthread_mutex_unlock(&rs->m);
+	return lent;
 }
 
 /* ---- rings ---- */
 
-/* Does the ring's thread do @e itself? */
-static bool is_own(const struct ring_thread *t, const struct ring_entry *e)
+enum who {
+	WHO_RING,   /* the ring's thread */
+	WHO_EITHER, /* a helper, if one is idle */
+	WHO_HELPER,
+};
+
+static enum who who_does(
+		const struct ring_thread *t, const struct ring_entry *e)
 {
-	struct rings *rs = t->rs;
+	bool in_memory = t->rs->in_memory;
 	bool alone = t->alone == ALONE;
 
 	switch (request_kind(e->opcode)) {
 	case REQUEST_QUICK:
-		return rs->in_memory || alone || atomic_load(&rs->idle) <= 0;
+		return in_memory || alone ? WHO_RING : WHO_EITHER;
 	case REQUEST_DATA:
-		return (rs->in_memory &&
-				       (alone || ring_data_size(e) < LARGE)) ||
-				atomic_load(&rs->idle) <= 0;
+		return in_memory && (alone || ring_data_size(e) < LARGE)
+				? WHO_RING
+				: WHO_EITHER;
 	case REQUEST_SYNC:
-		return rs->in_memory && alone;
+		return in_memory && alone ? WHO_RING : WHO_HELPER;
 	default:
-		return false;
+		return WHO_HELPER;
 	}
+}
+
+/* Lent? */
+static bool take(struct ring_thread *t, struct ring_entry *e)
+{
+	enum who who = who_does(t, e);
+
+	if (who != WHO_RING && lend(t->rs, e, who == WHO_HELPER))
+		return true;
+	t->rs->ops->serve(t->rs->ctx, e);
+	ring_commit(e);
+	return false;
 }
 
 /* @news came at once. */
@@ -117,6 +149,16 @@ static void count_alone(struct ring_thread *t, const struct ring_list *news)
 		t->alone++;
 }
 
+static void say_begun(struct rings *rs, int err)
+{
+	pthread_mutex_lock(&rs->m);
+	rs->nbegun++;
+	if (rs->error == 0)
+		rs->error = err;
+	pthread_cond_signal(&rs->begun);
+	pthread_mutex_unlock(&rs->m);
+}
+
 static void ring_work(struct ring_thread *t)
 {
 	struct rings *rs = t->rs;
@@ -125,24 +167,17 @@ static void ring_work(struct ring_thread *t)
 	bool ask = false;
 	int ret = ring_start(&t->ring);
 
-	while (ret == 0 || ret == -EINTR) {
-		if (atomic_load(&rs->over) && t->ring.lent == 0)
-			break;
+	say_begun(rs, ret);
+	while ((ret == 0 || ret == -EINTR) && !atomic_load(&rs->over)) {
 		ret = ring_wait(&t->ring, ask, &news);
 		count_alone(t, &news);
 		ask = t->alone > 0;
 		while ((e = STAILQ_FIRST(&news)) != NULL) {
 			STAILQ_REMOVE_HEAD(&news, link);
-			if (is_own(t, e)) {
-				rs->ops->serve(rs->ctx, e);
-				ring_commit(e);
-			} else {
+			if (take(t, e))
 				ask = false;
-				lend(rs, e);
-			}
 		}
 	}
-	/* Helpers still have entries of a ring that failed. */
 	ring_settle(&t->ring);
 	rs->ops->left(rs->ctx, ret == -ENODEV || ret == -EINTR ? 0 : ret);
 }
@@ -162,14 +197,38 @@ static unsigned clamp(unsigned n, unsigned min, unsigned max)
 	return n > max ? max : n;
 }
 
+/* As many queues has the kernel. */
+static unsigned possible_cpus(void)
+{
+	FILE *f = fopen("/sys/devices/system/cpu/possible", "re");
+	unsigned n = 0;
+	unsigned from;
+	unsigned to;
+	int got;
+
+	/* "0-3,8-11" */
+	while (f && (got = fscanf(f, "%u-%u", &from, &to)) >= 1) {
+		n += got == 2 && to >= from ? to - from + 1 : 1;
+		if (fgetc(f) != ',')
+			break;
+	}
+	if (f)
+		(void)fclose(f);
+	if (n == 0)
+		n = (unsigned)get_nprocs_conf();
+	return clamp(n, 1, UINT16_MAX);
+}
+
 int rings_open(const struct rings_opts *o, struct rings **ret_rs)
 {
 	struct rings *rs = calloc(1, sizeof(*rs));
-	unsigned nqueues = (unsigned)get_nprocs_conf();
+	unsigned nqueues = possible_cpus();
+	unsigned nonline = clamp((unsigned)get_nprocs(), 1, nqueues);
 	struct ring_opts ro = {
 		.fuse_fd = o->fuse_fd,
 		.nqueues = nqueues,
-		.depth = clamp(ENTRIES / nqueues, DEPTH_MIN, DEPTH_MAX),
+		.nonline = nonline,
+		.depth = clamp(ENTRIES / nonline, DEPTH_MIN, DEPTH_MAX),
 		.size = o->size,
 	};
 	int ret = 0;
@@ -180,6 +239,7 @@ int rings_open(const struct rings_opts *o, struct rings **ret_rs)
 	STAILQ_INIT(&rs->todo);
 	pthread_mutex_init(&rs->m, NULL);
 	pthread_cond_init(&rs->more, NULL);
+	pthread_cond_init(&rs->begun, NULL);
 	rs->nrings = ro.step = clamp(o->threads, 1, nqueues);
 	rs->nhelpers = o->threads;
 	rs->ring = calloc(rs->nrings, sizeof(*rs->ring));
@@ -211,8 +271,23 @@ static int start_helpers(struct rings *rs)
 		if (ret == 0)
 			rs->nhelping++;
 	}
-	atomic_store(&rs->idle, (int)rs->nhelping);
+	pthread_mutex_lock(&rs->m);
+	rs->idle += (int)rs->nhelping;
+	pthread_mutex_unlock(&rs->m);
 	return -ret;
+}
+
+/* Until the kernel has taken the entries of all, or refused some. */
+static int await_begun(struct rings *rs)
+{
+	int ret;
+
+	pthread_mutex_lock(&rs->m);
+	while (rs->nbegun < rs->nrings)
+		pthread_cond_wait(&rs->begun, &rs->m);
+	ret = rs->error;
+	pthread_mutex_unlock(&rs->m);
+	return ret;
 }
 
 int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx)
@@ -232,7 +307,7 @@ int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx)
 		if (ret < 0)
 			ops->left(ctx, 0);
 	}
-	return ret;
+	return ret < 0 ? ret : await_begun(rs);
 }
 
 void rings_end(struct rings *rs, int wake_signal)
@@ -274,6 +349,7 @@ void rings_close(struct rings *rs)
 			ring_close(&rs->ring[i].ring);
 	}
 	pthread_cond_destroy(&rs->more);
+	pthread_cond_destroy(&rs->begun);
 	pthread_mutex_destroy(&rs->m);
 	free(rs->ring);
 	free(rs->helper);

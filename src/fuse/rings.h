@@ -14,8 +14,11 @@
  *          (R3) Where one request at a time comes to a ring again and again, a
  *               lone client asks: there is nobody to keep waiting, and what he
  *               reads, writes and syncs in memory is done at once.
- *          (R4) At the end a ring's thread stays until all that it lent has
- *               come back and was answered.
+ *          (R4) At the end no request is taken any more; a ring's thread stays
+ *               until all that it lent has come back and was answered.
+ *          (R5) An INTERRUPT comes by /dev/fuse. If it overtakes its request,
+ *               which waits for a helper, it may be lost: the request is then
+ *               done to its end.
  *
  * Locks    rings.m is a leaf.
  */
@@ -47,8 +50,8 @@ struct rings_ops {
 
 /* Make room for the requests. 0 or a negative errno: this host cannot. */
 int rings_open(const struct rings_opts *o, struct rings **ret);
-/* Start the threads, in which @ops are called. 0 or a negative errno: some may
- * have started. */
+/* Start the threads, in which @ops are called, and wait until the kernel has the
+ * rings. 0 or a negative errno: some may have started. */
 int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx);
 /* Ask all to end. Again and again, until left() was called by each. */
 void rings_end(struct rings *rs, int wake_signal);

@@ -209,7 +209,7 @@ static int serve_mounted(struct pool *p, char *why)
 		(void)serve_umount(p->srv.opts->dir, true);
 	else if (ret == 0)
 		ret = atomic_load(&p->crew.failed);
-	if (ret == -EUCLEAN)
+	if (atomic_load(&p->crew.failed) == -EUCLEAN)
 		(void)snprintf(why, SERVE_WHY,
 				"damage was found, and errors=panic ends the "
 				"mount then; run e2fsck on %s",

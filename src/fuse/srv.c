@@ -302,6 +302,9 @@ static void srv_init(void *userdata, struct fuse_conn_info *conn)
 			FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
 			FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 			FUSE_CAP_SPLICE_MOVE);
+	/* libfuse goes by 256 pages, however large those are. */
+	if (conn->max_write > SRV_DATA_MAX)
+		conn->max_write = SRV_DATA_MAX;
 	conn->max_background = s->opts->max_background;
 	conn->congestion_threshold = s->opts->max_background / 4 * 3;
 	conn->time_gran = 1;

@@ -42,6 +42,9 @@
 
 #define SRV_GROUPS_MAX 256
 
+/* Bytes that one request reads or writes, at most. */
+#define SRV_DATA_MAX ((size_t)1 << 20)
+
 /* One open file. */
 struct srv_handle {
 	LIST_ENTRY(srv_handle) link; /* [srv.handles_lock] */

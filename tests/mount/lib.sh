@@ -108,8 +108,10 @@ undo_case() {
 
 # In a subshell: one case, whose exit status is the verdict.
 one_case() {
-	# In memory if it can be: what is tested here is not the disk.
-	WORK=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm)" uext4.XXXXXX)
+	# In memory if it can be: what is tested here is not the disk. WORK_ON
+	# says where else.
+	[ -n "${WORK_ON-}" ] || [ ! -w /dev/shm ] || WORK_ON=/dev/shm
+	WORK=$(mktemp -d -p "${WORK_ON-}" uext4.XXXXXX)
 	chmod 755 "$WORK"
 	MNT=$WORK/mnt
 	mkdir "$MNT"

@@ -459,8 +459,6 @@ case_a_connection_that_dies() {
 
 # errors=panic: nobody goes on with what is damaged.
 case_damage_ends_a_mount_with_errors_panic() {
-	local inode
-
 	need_ours
 	need debugfs
 	make_image "$WORK/img" 32M

@@ -47,12 +47,23 @@ case_it_is_used_where_it_is_asked_for() {
 	fsck_clean "$WORK/img"
 }
 
-case_it_is_used_by_itself_in_memory_only() {
+case_it_is_used_by_itself_in_memory() {
 	[ -w /dev/shm ] || skip "there is no /dev/shm"
 	mount_ring 64M rw
 	[ "$(rings "$MNT")" -gt 0 ]
 	umount_ours "$MNT"
 	mount_ours "$WORK/img" "$MNT" noio_uring
+	[ "$(rings "$MNT")" -eq 0 ]
+	umount_ours "$MNT"
+}
+
+case_it_is_not_used_by_itself_on_a_disk() {
+	on_disk
+	rm -r "$WORK"
+	WORK=$(mktemp -d -p "$WORK_ON" uext4.XXXXXX)
+	MNT=$WORK/mnt
+	mkdir "$MNT"
+	mount_ring 64M rw
 	[ "$(rings "$MNT")" -eq 0 ]
 	umount_ours "$MNT"
 }
@@ -79,23 +90,26 @@ case_a_signal_ends_it_with_all_written() {
 	cmp "$WORK/f" "$MNT/f"
 }
 
-case_a_signal_ends_it_under_load() {
-	need fio
+# What was answered is there, and what is there was answered.
+case_a_signal_under_load_answers_what_was_done() {
+	local answered
+
 	mount_ring
-	cd "$WORK" # fio leaves what its command said
-	fio --name=load --directory="$MNT" --size=8M --rw=randwrite --direct=1 \
-		--ioengine=libaio --iodepth=32 --numjobs=2 --runtime=60 \
-		--time_based --exec_prerun="sh -c 'echo >$WORK/begun'" \
-		>/dev/null 2>&1 &
-	await lines 1 "$WORK/begun"
+	python3 "$LIB/programs/makers.py" "$MNT" 8 "$WORK/begun" \
+		>"$WORK/answered" &
+	await lines 8 "$WORK/begun"
 	kill -TERM "$(pid_of "$MNT")"
 	ended "$MNT"
-	wait "$!" || :
+	wait "$!"
 	fsck_clean "$WORK/img"
+	mount_kernel "$WORK/img" "$MNT" ro
+	answered=$(sort "$WORK/answered")
+	[ "$(find "$MNT" -name 'm.*' -printf '%f\n' | sort)" = "$answered" ] ||
+		die "$(diff "$WORK/answered" <(ls "$MNT"))"
+	[ "$(wc -l <"$WORK/answered")" -gt 0 ]
 }
 
-# Some hold the server's helpers for long while others go on.
-case_long_requests_do_not_stop_short_ones() {
+case_long_and_short_requests_side_by_side() {
 	local i pids=
 
 	mount_ring 512M io_uring,threads=2
@@ -129,7 +143,13 @@ through() {
 	[ -z "$RING_ALL" ] || set --
 	UEXT4_MOUNT_OPTS=io_uring bash "$LIB/programs/t_$script.sh" "$UEXT4" \
 		"$@" >"$WORK/out" 2>&1 || die "$(cat "$WORK/out")"
-	grep -q '^ok' "$WORK/out"
+	grep '^ok' "$WORK/out" | grep -qv '# SKIP'
+}
+
+# What waits for a device goes to helpers.
+on_disk() {
+	[ "$(stat -f -c %T /var/tmp)" != tmpfs ] || skip "/var/tmp is no disk"
+	export WORK_ON=/var/tmp
 }
 
 case_fio_verifies() {
@@ -144,8 +164,15 @@ case_kill_9_loses_nothing_that_was_promised() {
 }
 
 case_a_cut_connection_ends_it() { through bad_mount a_connection_that_dies; }
-case_git_works() {
+case_fio_verifies_on_a_disk() {
+	need fio
+	on_disk
+	through fio fio_libaio_direct fio_psync_buffered
+}
+
+case_git_works_on_a_disk() {
 	need git
+	on_disk
 	through git
 }
 
