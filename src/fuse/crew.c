@@ -288,14 +288,9 @@ static int greet(struct crew *c, char *why)
 
 int crew_start(struct crew *c, char *why)
 {
-	unsigned n;
+	unsigned n = c->threads;
 	int ret;
 
-	c->in_memory = is_in_memory(c->srv->opts->image);
-	n = c->srv->opts->threads;
-	if (n == 0)
-		n = c->in_memory ? THREADS_MEMORY : THREADS_DEVICE;
-	c->threads = n;
 	atomic_store(&c->running, 1); /* until all are started */
 	ret = greet(c, why);
 	if (ret == 0 && c->rings) {
@@ -355,6 +350,10 @@ int crew_init(struct crew *c, struct srv *srv)
 	struct sigaction wake = { .sa_handler = on_wake };
 
 	c->srv = srv;
+	c->in_memory = is_in_memory(srv->opts->image);
+	c->threads = srv->opts->threads;
+	if (c->threads == 0)
+		c->threads = c->in_memory ? THREADS_MEMORY : THREADS_DEVICE;
 	lead_init(&c->lead);
 	(void)sigaction(WAKE_SIGNAL, &wake, NULL);
 	c->ended = eventfd(0, EFD_CLOEXEC);

@@ -40,7 +40,7 @@ struct crew {
 	unsigned nworkers;
 };
 
-/* 0 or a negative errno. */
+/* Looks at the image's path, nothing later does. 0 or a negative errno. */
 int crew_init(struct crew *c, struct srv *srv);
 void crew_fini(struct crew *c);
 /* Negotiate with the kernel and start. 0, or a negative errno with a line in

@@ -152,6 +152,8 @@ int ring_open(struct ring *r, const struct ring_opts *o)
 
 	memset(r, 0, sizeof(*r));
 	r->nentries = count_entries(o);
+	if (r->nentries == 0)
+		return -EINVAL;
 	r->mem_size = r->nentries * (o->size + PAGE);
 	r->entry = calloc(r->nentries, sizeof(*r->entry));
 	r->poke = eventfd(0, EFD_CLOEXEC);

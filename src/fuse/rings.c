@@ -18,7 +18,7 @@
 #define DEPTH_MIN 8u
 #define DEPTH_MAX 32u
 /* What it takes to copy so much is more than to wake a helper. */
-#define LARGE     (64u * 1024)
+#define LARGE     ((size_t)64 * 1024)
 /* So many requests in a row make a lone client. */
 #define ALONE     16u
 

@@ -27,7 +27,6 @@
 #include <unistd.h>
 
 #include "fuse/crew.h"
-#include "fuse/rings.h"
 #include "fuse/srv.h"
 #include "fuse/wire.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between libfuse and /dev/fuse. See wire.h; the structures are those of
+ * Between libfuse and the kernel. See wire.h; the structures are those of
  * <linux/fuse.h>.
  */
 #include "fuse/wire.h"
@@ -56,6 +56,23 @@ void wire_request(void *request, size_t len)
 		me->unique = head.unique;
 	}
 	memcpy(request, &head, sizeof(head));
+}
+
+/* Through the ring that the request came by, or to /dev/fuse. */
+static ssize_t send_on(int fd, struct iovec *iov, int n)
+{
+	struct ring_entry *e = srv_me()->entry;
+	struct fuse_out_header head;
+	ssize_t ret;
+
+	memcpy(&head, iov[0].iov_base, sizeof(head));
+	if (!e || head.unique != e->unique)
+		return writev(fd, iov, n);
+	ret = ring_answer(e, iov, n);
+	if (ret >= 0)
+		return ret;
+	errno = (int)-ret;
+	return -1;
 }
 
 /* ---- statx ---- */
@@ -122,8 +139,6 @@ static void make_statx(const struct fuse_attr_out *in,
 	out->btime.nsec = (uint32_t)me->born.tv_nsec;
 }
 
-static ssize_t send_on(int fd, struct iovec *iov, int n);
-
 /* The attributes of a file are the answer to a STATX. */
 static ssize_t send_statx(int fd, const struct iovec *iov)
 {
@@ -173,23 +188,6 @@ static void add_words(struct wire *w, const struct iovec *iov)
 		init.flags2 |= RING_INIT_FLAG >> 32;
 	}
 	memcpy(iov->iov_base, &init, sizeof(init));
-}
-
-/* Through the ring that the request came by, or to /dev/fuse. */
-static ssize_t send_on(int fd, struct iovec *iov, int n)
-{
-	struct ring_entry *e = srv_me()->entry;
-	struct fuse_out_header head;
-	ssize_t ret;
-
-	memcpy(&head, iov[0].iov_base, sizeof(head));
-	if (!e || head.unique != e->unique)
-		return writev(fd, iov, n);
-	ret = ring_answer(e, iov, n);
-	if (ret >= 0)
-		return ret;
-	errno = (int)-ret;
-	return -1;
 }
 
 static ssize_t wire_writev(int fd, struct iovec *iov, int n, void *userdata)

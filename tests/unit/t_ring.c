@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a request lies in an entry of a ring, and how its answer is laid out. What
- * the kernel makes of it, the mounts test.
+ * How a request lies in an entry of a ring, and how its answer is laid out; rings
+ * that the kernel does not take. What it makes of those it takes, the mounts test.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,11 +11,15 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <linux/fuse.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "fuse/request.h"
 #include "fuse/ring.h"
+#include "fuse/rings.h"
 
 #define PAGE 4096u
 #define DATA (16u * PAGE)
@@ -217,6 +221,69 @@ static void what_may_take_long_is_told_from_what_may_not(void **state)
 	assert_int_equal(request_kind(9999), REQUEST_LONG); /* not known yet */
 }
 
+/* ---- the threads ---- */
+
+struct count {
+	_Atomic unsigned entered, left, failed;
+};
+
+static void no_serve(void *ctx, struct ring_entry *e)
+{
+	(void)ctx;
+	(void)e;
+	abort(); /* nobody sends anything */
+}
+
+static void count_enter(void *ctx)
+{
+	struct count *c = ctx;
+
+	atomic_fetch_add(&c->entered, 1);
+}
+
+static void count_left(void *ctx, int err)
+{
+	struct count *c = ctx;
+
+	atomic_fetch_add(&c->left, 1);
+	if (err < 0)
+		atomic_fetch_add(&c->failed, 1);
+}
+
+/* As a kernel that refuses the commands. */
+static void rings_that_are_refused_fail_at_once(void **state)
+{
+	static const struct rings_ops ops = {
+		.serve = no_serve,
+		.enter = count_enter,
+		.left = count_left,
+	};
+	struct count c = { 0 };
+	struct rings *rs = NULL;
+	struct rings_opts o = {
+		.fuse_fd = eventfd(0, EFD_CLOEXEC),
+		.threads = 2,
+		.size = 1 << 20,
+		.in_memory = true,
+	};
+	int ret;
+
+	(void)state;
+	assert_true(o.fuse_fd >= 0);
+	ret = rings_open(&o, &rs);
+	if (ret < 0) {
+		close(o.fuse_fd);
+		print_message("no io_uring here: %s\n", strerror(-ret));
+		skip();
+	}
+	assert_true(rings_start(rs, &ops, &c) < 0);
+	rings_close(rs);
+	assert_true(c.entered > 0);
+	assert_int_equal(c.left, c.entered);
+	assert_int_equal(c.failed, c.entered);
+	close(o.fuse_fd);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, desk_open, desk_close)
 
 int main(void)
@@ -230,6 +297,7 @@ int main(void)
 		CASE(what_comes_before_data_in_place_moves_it),
 		CASE(an_answer_without_room_leaves_the_request),
 		cmocka_unit_test(what_may_take_long_is_told_from_what_may_not),
+		cmocka_unit_test(rings_that_are_refused_fail_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,7 +87,7 @@ class Writer:
                 state = promises.after(state, op)
         except OSError as e:
             status = e.errno
-            if status == errno.EIO and self.is_dead():
+            if status in UNSURE and self.is_dead():
                 status = errno.ENOTCONN
         except BaseException:
             traceback.print_exc()
@@ -100,8 +100,7 @@ class Writer:
             try:
                 os.statvfs(".")             # nobody caches that
             except OSError as e:
-                # EIO: the server was killed while it read this very request.
-                if e.errno == errno.EIO:
+                if e.errno in UNSURE:
                     time.sleep(0.01)
                     continue
                 return e.errno in GONE
@@ -148,9 +147,12 @@ class Writer:
 
 
 # What a writer is told when the server is gone: ENOTCONN of later calls,
-# ECONNABORTED of the call that was under way, ECANCELED if that was in a ring. A
-# page that nobody can read any more is a SIGBUS.
-GONE = {errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED, -signal.SIGBUS}
+# ECONNABORTED of the call that was under way. A page that nobody can read any
+# more is a SIGBUS.
+GONE = {errno.ENOTCONN, errno.ECONNABORTED, -signal.SIGBUS}
+# And of a request that the server was just reading, or that was in a ring: what
+# a server may say, too.
+UNSURE = {errno.EIO, errno.ECANCELED, errno.EINTR}
 
 
 class Loop:
