@@ -3,6 +3,7 @@
 #include "fuse/crew.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <linux/magic.h>
 #include <linux/major.h>
 #include <poll.h>
@@ -59,10 +60,25 @@ void crew_fail(struct crew *c, int err)
 	say_ended(c);
 }
 
+/* An INTERRUPT of what waits in @rings. */
+static bool is_done_by_rings(
+		struct rings *rings, const char *request, size_t len)
+{
+	struct fuse_in_header head;
+	struct fuse_interrupt_in in;
+
+	if (len < sizeof(head) + sizeof(in))
+		return false;
+	memcpy(&head, request, sizeof(head));
+	memcpy(&in, request + sizeof(head), sizeof(in));
+	return head.opcode == FUSE_INTERRUPT &&
+			rings_interrupt(rings, in.unique);
+}
+
 /* Read a request into @mem and do it. 0, 1 if there is none, or a negative
  * errno: -ENODEV if it was unmounted. */
 /* NOLINTNEXTLINE(readability-non-const-parameter): requests are read into it */
-static int serve_one(struct fuse_session *se, char *mem)
+static int serve_one(struct fuse_session *se, struct rings *rings, char *mem)
 {
 	struct fuse_buf buf = { .mem = mem + PAGE - WRITE_HEAD };
 	int n = fuse_session_receive_buf(se, &buf);
@@ -71,7 +87,7 @@ static int serve_one(struct fuse_session *se, char *mem)
 		return 1;
 	if (n == 0)
 		return -ENODEV;
-	if (n > 0)
+	if (n > 0 && !(rings && is_done_by_rings(rings, buf.mem, buf.size)))
 		fuse_session_process_buf(se, &buf);
 	return n < 0 ? n : 0;
 }
@@ -83,7 +99,7 @@ static void work(struct crew *c, char *mem)
 
 	while (ret >= 0 && !fuse_session_exited(se) &&
 			lead_take(&c->lead, &me.turn))
-		ret = serve_one(se, mem);
+		ret = serve_one(se, NULL, mem);
 	if (ret < 0 && ret != -ENODEV)
 		crew_fail(c, ret);
 }
@@ -98,7 +114,7 @@ static void work_besides(struct crew *c, char *mem)
 	int ret = 0;
 
 	while (ret >= 0 && !fuse_session_exited(se)) {
-		ret = serve_one(se, mem);
+		ret = serve_one(se, c->rings, mem);
 		if (ret == 0) {
 			some = true;
 		} else if (ret == 1 && some) {

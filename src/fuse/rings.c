@@ -96,6 +96,28 @@ static bool lend(struct rings *rs, struct ring_entry *e, bool must)
 	return lent;
 }
 
+bool rings_interrupt(struct rings *rs, uint64_t unique)
+{
+	struct ring_entry *e;
+
+	pthread_mutex_lock(&rs->m);
+	STAILQ_FOREACH(e, &rs->todo, link)
+	{
+		if (e->unique == unique)
+			break;
+	}
+	if (e) {
+		STAILQ_REMOVE(&rs->todo, e, ring_entry, link);
+		rs->idle++;
+	}
+	pthread_mutex_unlock(&rs->m);
+	if (!e)
+		return false;
+	ring_refuse(e, -EINTR);
+	ring_return(e);
+	return true;
+}
+
 /* ---- rings ---- */
 
 enum who {

@@ -16,9 +16,10 @@
  *               reads, writes and syncs in memory is done at once.
  *          (R4) At the end no request is taken any more; a ring's thread stays
  *               until all that it lent has come back and was answered.
- *          (R5) An INTERRUPT comes by /dev/fuse. If it overtakes its request,
- *               which waits for a helper, it may be lost: the request is then
- *               done to its end.
+ *          (R5) An INTERRUPT comes by /dev/fuse. What waits for a helper is
+ *               answered with EINTR then; what is worked at, libfuse finds.
+ *               If it overtakes its request on the way to the ring's thread
+ *               it may be lost, and the request is done to its end.
  *
  * Locks    rings.m is a leaf.
  */
@@ -27,6 +28,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "fuse/ring.h"
 
@@ -53,6 +55,9 @@ int rings_open(const struct rings_opts *o, struct rings **ret);
 /* Start the threads, in which @ops are called, and wait until the kernel has the
  * rings. 0 or a negative errno: some may have started. */
 int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx);
+/* Answer the request @unique with EINTR if it waits for a helper; else false. By
+ * the thread that reads /dev/fuse. */
+bool rings_interrupt(struct rings *rs, uint64_t unique);
 /* Ask all to end. Again and again, until left() was called by each. */
 void rings_end(struct rings *rs, int wake_signal);
 /* All rings' threads have left. NULL is allowed. */

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: MIT
 """A copy inside a mount stops when who asked for it is killed.
 
-usage: interrupt.py DIR MB     DIR, on the mount, has room for MB twice
+usage: interrupt.py DIR MB [queued]
+
+DIR, on the mount, has room for MB twice, and as much again for "queued": the
+server does one copy at a time, and what is killed is one that waits for another.
 """
 import os
 import pathlib
@@ -16,30 +19,60 @@ with open(where / "from", "wb") as f:
     for _ in range(size >> 20):
         f.write(chunk)
 
-def copied_until(delay):
-    """How much is copied when the copy is killed after @delay seconds."""
+def copy(to):
+    """The pid of who copies, about to begin."""
     began, begins = os.pipe()
     pid = os.fork()
     if pid == 0:
         a = os.open(where / "from", os.O_RDONLY)
-        b = os.open(where / "to", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        b = os.open(where / to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.write(begins, b"x")
         os.copy_file_range(a, b, size)      # one request
         os._exit(0)
     os.read(began, 1)
-    time.sleep(delay)
+    return pid
+
+
+def end(pid):
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    return os.stat(where / "to").st_size
 
 
-# It has to be under way.
-delay = 0.01
-while (copied := copied_until(delay)) == 0:
-    delay *= 2
-print(f"{copied >> 20} of {size >> 20} MiB were copied")
-with open(where / "from", "rb") as a, open(where / "to", "rb") as b:
-    if a.read(copied) != b.read():
-        sys.exit("what was copied is not what was to be copied")
-if copied == size:
-    sys.exit("the copy went on to its end")
+def running():
+    """The copy that is done is killed."""
+    delay = 0.01
+    copied = 0
+    while copied == 0:          # it has to be under way
+        pid = copy("to")
+        time.sleep(delay)
+        end(pid)
+        copied = os.stat(where / "to").st_size
+        delay *= 2
+    print(f"{copied >> 20} of {size >> 20} MiB were copied")
+    with open(where / "from", "rb") as a, open(where / "to", "rb") as b:
+        if a.read(copied) != b.read():
+            sys.exit("what was copied is not what was to be copied")
+    if copied == size:
+        sys.exit("the copy went on to its end")
+
+
+def queued():
+    """The copy that waits is killed."""
+    first = copy("first")
+    time.sleep(0.01)            # the server is at it
+    second = copy("second")
+    time.sleep(0.02)            # and that one waits
+    if os.waitpid(first, os.WNOHANG) != (0, 0):
+        print("the first copy was too quick for this test")
+        sys.exit(77)
+    end(second)
+    if os.waitpid(first, os.WNOHANG) != (0, 0):
+        sys.exit("the second copy waited for the first")
+    os.waitpid(first, 0)
+    if os.stat(where / "first").st_size != size:
+        sys.exit("the first copy was cut short")
+    if os.stat(where / "second").st_size != 0:
+        sys.exit("the second copy was done")
+
+
+queued() if "queued" in sys.argv[3:] else running()

@@ -133,6 +133,17 @@ case_long_and_short_requests_side_by_side() {
 	fsck_clean "$WORK/img"
 }
 
+case_who_waits_for_a_helper_can_be_interrupted() {
+	local status=0
+
+	mount_ring 3G io_uring,threads=1
+	python3 "$LIB/programs/interrupt.py" "$MNT" 600 queued || status=$?
+	[ "$status" -ne 77 ] || skip "the first copy was too quick"
+	[ "$status" -eq 0 ]
+	umount_ours "$MNT"
+	fsck_clean "$WORK/img"
+}
+
 # through SCRIPT [CASE]...: the cases of another script.
 through() {
 	local script=$1
