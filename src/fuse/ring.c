@@ -175,7 +175,7 @@ int ring_open(struct ring *r, const struct ring_opts *o)
 		return ret;
 	}
 	place_entries(r, o);
-	STAILQ_INIT(&r->back);
+	TAILQ_INIT(&r->back);
 	pthread_mutex_init(&r->m, NULL);
 	return 0;
 }
@@ -236,17 +236,17 @@ static uint64_t now_ns(void)
 /* What others have returned goes to the kernel. */
 static void take_back(struct ring *r)
 {
-	struct ring_list back = STAILQ_HEAD_INITIALIZER(back);
+	struct ring_list back = TAILQ_HEAD_INITIALIZER(back);
 	struct ring_entry *e;
 
 	if (atomic_load(&r->nback) == 0)
 		return;
 	pthread_mutex_lock(&r->m);
-	STAILQ_CONCAT(&back, &r->back);
+	TAILQ_CONCAT(&back, &r->back, link);
 	atomic_store(&r->nback, 0);
 	pthread_mutex_unlock(&r->m);
-	while ((e = STAILQ_FIRST(&back)) != NULL) {
-		STAILQ_REMOVE_HEAD(&back, link);
+	while ((e = TAILQ_FIRST(&back)) != NULL) {
+		TAILQ_REMOVE(&back, e, link);
 		r->lent--;
 		ring_commit(e);
 	}
@@ -303,7 +303,7 @@ static void entry_came(struct ring_entry *e, int res, struct ring_list *ret)
 	e->opcode = in.opcode;
 	e->commit_id = e->head->commit_id;
 	e->answered = false;
-	STAILQ_INSERT_TAIL(ret, e, link);
+	TAILQ_INSERT_TAIL(ret, e, link);
 }
 
 static void reap(struct ring *r, struct ring_list *ret)
@@ -370,7 +370,7 @@ void ring_return(struct ring_entry *e)
 	uint64_t one = 1;
 
 	pthread_mutex_lock(&r->m);
-	STAILQ_INSERT_TAIL(&r->back, e, link);
+	TAILQ_INSERT_TAIL(&r->back, e, link);
 	atomic_fetch_add(&r->nback, 1);
 	pthread_mutex_unlock(&r->m);
 	if (atomic_load(&r->asleep) && write(r->poke, &one, sizeof(one)) < 0)

@@ -54,10 +54,10 @@ struct ring_entry {
 	uint32_t opcode;
 	uint16_t queue;
 	bool answered;
-	STAILQ_ENTRY(ring_entry) link;
+	TAILQ_ENTRY(ring_entry) link;
 };
 
-STAILQ_HEAD(ring_list, ring_entry);
+TAILQ_HEAD(ring_list, ring_entry);
 
 struct ring {
 	struct io_uring uring;

@@ -56,10 +56,10 @@ static struct ring_entry *todo_next(struct rings *rs)
 	struct ring_entry *e;
 
 	pthread_mutex_lock(&rs->m);
-	while ((e = STAILQ_FIRST(&rs->todo)) == NULL && !rs->helped)
+	while ((e = TAILQ_FIRST(&rs->todo)) == NULL && !rs->helped)
 		pthread_cond_wait(&rs->more, &rs->m);
 	if (e)
-		STAILQ_REMOVE_HEAD(&rs->todo, link);
+		TAILQ_REMOVE(&rs->todo, e, link);
 	pthread_mutex_unlock(&rs->m);
 	return e;
 }
@@ -89,28 +89,34 @@ static bool lend(struct rings *rs, struct ring_entry *e, bool must)
 	if (lent) {
 		rs->idle--;
 		ring_lend(e);
-		STAILQ_INSERT_TAIL(&rs->todo, e, link);
+		TAILQ_INSERT_TAIL(&rs->todo, e, link);
 		pthread_cond_signal(&rs->more);
 	}
 	pthread_mutex_unlock(&rs->m);
 	return lent;
 }
 
-bool rings_interrupt(struct rings *rs, uint64_t unique)
+/* Out of what waits, or NULL. */
+static struct ring_entry *todo_remove(struct rings *rs, uint64_t unique)
 {
 	struct ring_entry *e;
 
 	pthread_mutex_lock(&rs->m);
-	STAILQ_FOREACH(e, &rs->todo, link)
-	{
-		if (e->unique == unique)
-			break;
-	}
+	e = TAILQ_FIRST(&rs->todo);
+	while (e && e->unique != unique)
+		e = TAILQ_NEXT(e, link);
 	if (e) {
-		STAILQ_REMOVE(&rs->todo, e, ring_entry, link);
+		TAILQ_REMOVE(&rs->todo, e, link);
 		rs->idle++;
 	}
 	pthread_mutex_unlock(&rs->m);
+	return e;
+}
+
+bool rings_interrupt(struct rings *rs, uint64_t unique)
+{
+	struct ring_entry *e = todo_remove(rs, unique);
+
 	if (!e)
 		return false;
 	ring_refuse(e, -EINTR);
@@ -161,11 +167,11 @@ static bool take(struct ring_thread *t, struct ring_entry *e)
 /* @news came at once. */
 static void count_alone(struct ring_thread *t, const struct ring_list *news)
 {
-	const struct ring_entry *e = STAILQ_FIRST(news);
+	const struct ring_entry *e = TAILQ_FIRST(news);
 
 	if (!e)
 		return;
-	if (STAILQ_NEXT(e, link) || t->ring.lent > 0)
+	if (TAILQ_NEXT(e, link) || t->ring.lent > 0)
 		t->alone /= 2;
 	else if (t->alone < ALONE)
 		t->alone++;
@@ -184,7 +190,7 @@ static void say_begun(struct rings *rs, int err)
 static void ring_work(struct ring_thread *t)
 {
 	struct rings *rs = t->rs;
-	struct ring_list news = STAILQ_HEAD_INITIALIZER(news);
+	struct ring_list news = TAILQ_HEAD_INITIALIZER(news);
 	struct ring_entry *e;
 	bool ask = false;
 	int ret = ring_start(&t->ring);
@@ -194,8 +200,8 @@ static void ring_work(struct ring_thread *t)
 		ret = ring_wait(&t->ring, ask, &news);
 		count_alone(t, &news);
 		ask = t->alone > 0;
-		while ((e = STAILQ_FIRST(&news)) != NULL) {
-			STAILQ_REMOVE_HEAD(&news, link);
+		while ((e = TAILQ_FIRST(&news)) != NULL) {
+			TAILQ_REMOVE(&news, e, link);
 			if (take(t, e))
 				ask = false;
 		}
@@ -258,7 +264,7 @@ int rings_open(const struct rings_opts *o, struct rings **ret_rs)
 	if (!rs)
 		return -ENOMEM;
 	rs->in_memory = o->in_memory;
-	STAILQ_INIT(&rs->todo);
+	TAILQ_INIT(&rs->todo);
 	pthread_mutex_init(&rs->m, NULL);
 	pthread_cond_init(&rs->more, NULL);
 	pthread_cond_init(&rs->begun, NULL);
