@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse/now.h"
 #include "fuse/request.h"
 
 #define LEAD_ASK_NS   20000u
@@ -33,14 +34,6 @@ void lead_fini(struct lead *l)
 {
 	pthread_cond_destroy(&l->changed);
 	pthread_mutex_destroy(&l->m);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* Until a moment has passed or something has changed. */

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse/now.h"
+
 #define PAGE   4096u
 /* How long to ask before sleeping. */
 #define ASK_NS 20000u
@@ -224,14 +226,6 @@ int ring_start(struct ring *r)
 }
 
 /* ---- waiting ---- */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* What others have returned goes to the kernel. */
 static void take_back(struct ring *r)
