@@ -131,19 +131,11 @@ static uint16_t fs_error_policy(struct uext4_fs *fs)
 	return fs->super.sb.errors;
 }
 
-static void panic(struct uext4_fs *fs)
-{
-	if (atomic_fetch_or(&fs->state, FS_S_SHUTDOWN) & FS_S_SHUTDOWN)
-		return;
-	log_err(&fs->log, "damage found: shut down, as errors=panic says");
-	if (fs->opts.panic)
-		fs->opts.panic(fs->opts.panic_ctx);
-}
-
 void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 		unsigned line)
 {
 	uint16_t policy = fs_error_policy(fs);
+	bool panics = false;
 
 	if (!fs->journal)
 		return;
@@ -155,7 +147,11 @@ void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 	if (policy == DSUPER_ERRORS_CONTINUE)
 		return;
 	if (policy == DSUPER_ERRORS_PANIC) {
-		panic(fs);
+		panics = !(atomic_fetch_or(&fs->state, FS_S_SHUTDOWN) &
+				FS_S_SHUTDOWN);
+		log_err(&fs->log,
+				"damage found: shut down, as errors=panic "
+				"says");
 	} else if (!(atomic_fetch_or(&fs->state, FS_S_EMERG_RO) &
 				   FS_S_EMERG_RO)) {
 		log_err(&fs->log,
@@ -163,6 +159,9 @@ void fs_error(struct uext4_fs *fs, int err, inum_t inum, const char *func,
 				"errors=remount-ro says");
 	}
 	journal_abort(fs->journal, -EIO, !mmp_is_lost(&fs->mmp));
+	/* Who is told may end the mount. */
+	if (panics && fs->opts.panic)
+		fs->opts.panic(fs->opts.panic_ctx);
 }
 
 void fs_forbid_writes(struct uext4_fs *fs)

@@ -247,28 +247,26 @@ static int choose_rings(struct crew *c, char *why)
 		.in_memory = c->in_memory,
 	};
 	bool must = s->opts->ring == SERVE_RING_ON;
+	bool offered = s->wire.offered & RING_INIT_FLAG;
 	int ret;
 
 	if (s->opts->ring == SERVE_RING_OFF || (!must && !o.in_memory))
 		return 0;
-	if (s->wire.offered & RING_INIT_FLAG) {
-		ret = rings_open(&o, &c->rings);
-		if (ret < 0 && must)
-			(void)snprintf(why, SERVE_WHY,
-					"io_uring: cannot be set up: %s; leave "
-					"the option out",
-					uext4_strerror(ret));
-	} else {
-		ret = -EOPNOTSUPP;
+	ret = offered ? rings_open(&o, &c->rings) : -EOPNOTSUPP;
+	s->wire.ring = ret == 0;
+	if (ret == 0 || !must)
+		return 0;
+	if (offered)
+		(void)snprintf(why, SERVE_WHY,
+				"io_uring: cannot be set up: %s; leave the "
+				"option out",
+				uext4_strerror(ret));
+	else
 		(void)snprintf(why, SERVE_WHY,
 				"io_uring: the kernel does not offer it; write "
 				"Y to /sys/module/fuse/parameters/"
 				"enable_uring, or leave the option out");
-	}
-	s->wire.ring = ret == 0;
-	if (!must)
-		why[0] = '\0';
-	return must ? ret : 0;
+	return ret;
 }
 
 /* The kernel's first request decides how the others come. It is there: mounting

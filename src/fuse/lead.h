@@ -5,8 +5,8 @@
  * A request that comes while all workers sleep has to wake one, on another CPU
  * than the client's; where CPUs are virtual that costs more than most requests
  * do. So one worker reads, the leader. It asks again and again for some
- * microseconds before it sleeps, if it had quick ones. What is done quickly (names, attributes) it
- * does itself and goes on leading; before anything else, and when requests come
+ * microseconds before it sleeps, if it had quick ones. What is done quickly
+ * (names, attributes) it does itself and goes on leading; before anything else, and when requests come
  * faster than it does them, it gives the lead to another and stands by when it
  * is done.
  *

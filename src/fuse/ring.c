@@ -264,7 +264,7 @@ static void ask_a_while(struct ring *r)
 }
 
 /* 0 for what passes by itself. */
-static int is_serious(int ret)
+static int lasting(int ret)
 {
 	return ret == -EAGAIN || ret == -EBUSY || ret > 0 ? 0 : ret;
 }
@@ -278,7 +278,7 @@ static int sleep_for_news(struct ring *r)
 	if (atomic_load(&r->nback) == 0)
 		ret = io_uring_submit_and_wait(&r->uring, 1);
 	atomic_store(&r->asleep, false);
-	return is_serious(ret);
+	return lasting(ret);
 }
 
 static void entry_came(struct ring_entry *e, int res, struct ring_list *ret)
@@ -328,7 +328,7 @@ int ring_wait(struct ring *r, bool ask, struct ring_list *ret)
 
 	take_back(r);
 	if (ask && io_uring_sq_ready(&r->uring) > 0)
-		err = is_serious(io_uring_submit_and_get_events(&r->uring));
+		err = lasting(io_uring_submit_and_get_events(&r->uring));
 	if (err == 0 && ask)
 		ask_a_while(r);
 	if (err == 0 && io_uring_cq_ready(&r->uring) == 0)

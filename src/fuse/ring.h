@@ -7,8 +7,8 @@
  *
  * The kernel has a queue for each CPU that may exist and puts a request into
  * that of the CPU its caller runs on. It starts to do so when each queue has at
- * least one entry; until then, and for FORGET and INTERRUPT always, requests
- * come through /dev/fuse. An entry belongs to one queue and, once registered,
+ * least one entry; until then requests wait or come through /dev/fuse, as FORGET
+ * and INTERRUPT always do. An entry belongs to one queue and, once registered,
  * to one thread: only that thread may talk to the kernel about it.
  *
  * States   of an entry: kernel's; taken (a request is in it); answered (the

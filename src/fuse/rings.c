@@ -187,8 +187,9 @@ static void say_begun(struct rings *rs, int err)
 	pthread_mutex_unlock(&rs->m);
 }
 
-static void ring_work(struct ring_thread *t)
+static void *ring_main(void *arg)
 {
+	struct ring_thread *t = arg;
 	struct rings *rs = t->rs;
 	struct ring_list news = TAILQ_HEAD_INITIALIZER(news);
 	struct ring_entry *e;
@@ -208,11 +209,6 @@ static void ring_work(struct ring_thread *t)
 	}
 	ring_settle(&t->ring);
 	rs->ops->left(rs->ctx, ret == -ENODEV || ret == -EINTR ? 0 : ret);
-}
-
-static void *ring_main(void *arg)
-{
-	ring_work(arg);
 	return NULL;
 }
 
