@@ -91,6 +91,10 @@ struct uext4_cred {
  0x100u /* regular files are read and written by copying from and to the
 	 * device's memory: RAM devices, and images that can be mapped. Not
 	 * together with DIRECT; -EOPNOTSUPP where there is no memory */
+#define UEXT4_MNT_MAPPED                                                       \
+ 0x200u /* where the image is a file in memory (tmpfs, ramfs), copy through a
+	 * mapping of it what is faster so. The process's handler of SIGBUS has
+	 * to call uext4_sigbus(). Means nothing with DIRECT */
 
 /* How direct writes get blocks for holes and beyond the end of a file. */
 enum uext4_dio_alloc {
@@ -169,6 +173,11 @@ struct uext4_mount_opts {
  * minutes at most; a line about it is logged. -EBUSY: somebody does. */
 UEXT4_API int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
 		struct uext4_fs **ret_fs);
+/* For a handler of SIGBUS, set with SA_NODEFER, in a process that mounts with
+ * UEXT4_MNT_MAPPED. If the calling thread is at such a copy, and somebody else has
+ * cut the image short, it does not return: the copy ends and the request fails
+ * with -EIO. Else it does nothing. */
+UEXT4_API void uext4_sigbus(void);
 /* The same in two steps, so that a server can give up rights in between.
  * First: open the image or block device and lock it. Nothing of it is read. Of
  * @opts count offset, limit and the flags RDONLY and DIRECT. -EBUSY, -EACCES,

@@ -318,6 +318,14 @@ static inline uint64_t bdev_size(const struct bdev *dev)
  */
 UEXT4_MUST_CHECK int bdev_set_direct(struct bdev *dev);
 
+/*
+ * From now on reads and large writes of data are copied through a mapping, where
+ * that is faster: a file in tmpfs or ramfs, without O_DIRECT. The process's
+ * handler of SIGBUS has to call mapcopy_fault(). One thread, before others use
+ * @dev or while they do. -EOPNOTSUPP elsewhere, -ENOMEM; nothing is lost then.
+ */
+UEXT4_MUST_CHECK int bdev_map_copies(struct bdev *dev);
+
 /* "disk.img"; "uext4" if it has no name. */
 static inline const char *bdev_name(const struct bdev *dev)
 {

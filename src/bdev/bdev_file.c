@@ -44,6 +44,7 @@
 #include "base/lock.h"
 #include "bdev/bdev.h"
 #include "bdev/bounce.h"
+#include "bdev/mapcopy.h"
 
 #define FILE_IOVS  64 /* a system call takes at most so many pieces */
 #define ZERO_BYTES 4096u
@@ -63,6 +64,7 @@ struct bdev_file {
 	_Atomic(uint8_t *) map; /* the device's first byte; NULL until asked */
 	void *map_start;        /* [map_lock] of whole pages */
 	size_t map_len;         /* [map_lock] */
+	_Atomic(struct mapcopy *) copies; /* or NULL; set once */
 };
 
 static struct bdev_file *to_file(struct bdev *dev)
@@ -135,9 +137,33 @@ static int file_raw(void *ctx, enum bdev_op op, uint64_t pos, void *buf,
 	return file_iter(ctx, op, pos, &it, flags);
 }
 
+/* What can be copied through a mapping. Bytes done. */
+static size_t file_by_map(struct mapcopy *mc, enum bdev_op op, uint64_t pos,
+		struct iov_iter *it)
+{
+	struct iovec iov;
+	size_t done = 0;
+	size_t bytes;
+	size_t n;
+
+	do {
+		(void)iov_iter_get(it, it->count, &iov, 1, &bytes);
+		n = op == BDEV_READ
+				? mapcopy_read(mc, pos + done, iov.iov_base,
+						  iov.iov_len)
+				: mapcopy_write(mc, pos + done, iov.iov_base,
+						  iov.iov_len);
+		iov_iter_advance(it, n);
+		done += n;
+	} while (n == bytes && it->count > 0);
+	return done;
+}
+
 static int file_rw(
 		struct bdev_file *f, const struct bdev_io *io, uint32_t flags)
 {
+	struct mapcopy *mc =
+			atomic_load_explicit(&f->copies, memory_order_acquire);
 	uint64_t pos = f->base + io->pos;
 	struct iov_iter it;
 
@@ -145,6 +171,11 @@ static int file_rw(
 	if (f->dev.geo.direct &&
 			bounce_is_needed(&f->bounce, pos, io->iov, io->iovcnt))
 		return bounce_run(&f->bounce, io->op, pos, &it, io->len, flags);
+	if (mc &&
+			(io->op == BDEV_READ ||
+					(bdev_tag_kind(io->tag) == BDEV_TAG_DATA &&
+							flags == 0))) /* MC4 */
+		pos += file_by_map(mc, io->op, pos, &it);
 	return file_iter(f, io->op, pos, &it, flags);
 }
 
@@ -176,6 +207,17 @@ static int file_fallocate(
 	return 0;
 }
 
+/* Until it fails, perhaps, in the middle. */
+static int file_punch(struct bdev_file *f, uint64_t pos, uint64_t len)
+{
+	struct mapcopy *mc = atomic_load(&f->copies);
+	int ret = file_fallocate(f, FALLOC_FL_PUNCH_HOLE, pos, len);
+
+	if (mc)
+		mapcopy_punched(mc, pos, len);
+	return ret;
+}
+
 static int blk_range(struct bdev_file *f, unsigned long request, uint64_t pos,
 		uint64_t len)
 {
@@ -199,7 +241,7 @@ static int file_discard(struct bdev_file *f, const struct bdev_io *io)
 	if (f->is_blk)
 		ret = blk_range(f, BLKDISCARD, pos, end - pos);
 	else
-		ret = file_fallocate(f, FALLOC_FL_PUNCH_HOLE, pos, end - pos);
+		ret = file_punch(f, pos, end - pos);
 	if (ret < 0 && is_unsupported(-ret)) {
 		atomic_store(&f->can_punch, false);
 		ret = 0;
@@ -256,7 +298,7 @@ static int zero_by_host(
 		if (ret < 0 && is_unsupported(-ret))
 			return -EOPNOTSUPP; /* punching may still work */
 	} else {
-		ret = file_fallocate(f, FALLOC_FL_PUNCH_HOLE, pos, len);
+		ret = file_punch(f, pos, len);
 	}
 	if (ret < 0 && is_unsupported(-ret)) {
 		atomic_store(&f->can_zero, false);
@@ -356,6 +398,7 @@ static int file_close(struct bdev *dev)
 
 	if (f->map_start)
 		munmap(f->map_start, f->map_len);
+	mapcopy_close(atomic_load(&f->copies));
 	ret = close(f->fd) < 0 ? -errno : 0;
 	bounce_fini(&f->bounce);
 	mutex_fini(&f->map_lock);
@@ -559,7 +602,8 @@ int bdev_set_direct(struct bdev *dev)
 	int flags;
 	int ret;
 
-	if (!bdev_is_file(dev) || atomic_load(&f->map))
+	if (!bdev_is_file(dev) || atomic_load(&f->map) ||
+			atomic_load(&f->copies))
 		return -EOPNOTSUPP;
 	if (dev->geo.direct)
 		return 0;
@@ -581,6 +625,22 @@ int bdev_set_direct(struct bdev *dev)
 	bounce_fini(&f->bounce);
 	start_bounce(f);
 	return 0;
+}
+
+int bdev_map_copies(struct bdev *dev)
+{
+	struct bdev_file *f = to_file(dev);
+	struct mapcopy *mc;
+	int ret;
+
+	if (!bdev_is_file(dev) || f->is_blk || dev->geo.direct)
+		return -EOPNOTSUPP;
+	if (atomic_load(&f->copies))
+		return 0;
+	ret = mapcopy_open(f->fd, f->file_size, dev->geo.read_only, &mc);
+	if (ret == 0)
+		atomic_store_explicit(&f->copies, mc, memory_order_release);
+	return ret;
 }
 
 int bdev_file_open(const char *path, const struct bdev_file_opts *opts,

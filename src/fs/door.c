@@ -9,6 +9,7 @@
 
 #include "alloc/alloc.h"
 #include "bdev/bdev.h"
+#include "bdev/mapcopy.h"
 #include "cache/buf.h"
 #include "disk/dxattr.h"
 #include "fs/attr.h"
@@ -377,6 +378,11 @@ ssize_t uext4_node_readlink(struct uext4_node *node, char *buf, size_t size)
 }
 
 /* ---- words ---- */
+
+void uext4_sigbus(void)
+{
+	mapcopy_fault();
+}
 
 const char *uext4_version(void)
 {

@@ -613,6 +613,9 @@ static int fs_mount_stack(struct uext4_fs *fs)
 	atomic_store(&fs->large_files,
 			geo_has_ro_compat(&fs->geo, FR_LARGE_FILE));
 	atomic_store(&fs->xattrs, geo_has_compat(&fs->geo, FC_EXT_ATTR));
+	/* Not before mmp has chosen how the device is used. */
+	if (fs->opts.flags & UEXT4_MNT_MAPPED)
+		err_ignore(bdev_map_copies(fs->dev));
 	ret = fs_stack_up(fs, fs->over ? fs->over : fs->dev);
 	if (ret == 0 && !fs_is_rdonly(fs))
 		ret = fs_start_writing(fs);

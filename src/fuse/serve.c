@@ -146,8 +146,20 @@ int serve_umount(const char *dir, bool lazily)
 
 /* ---- serving ---- */
 
+/* A copy out of an image that somebody cut short ends (UEXT4_MNT_MAPPED). */
+static void on_bus_error(int sig)
+{
+	uext4_sigbus();
+	(void)signal(sig,
+			SIG_DFL); /* it was something else: once more, and out */
+}
+
 static int signals_open(struct pool *p)
 {
+	struct sigaction bus = {
+		.sa_handler = on_bus_error,
+		.sa_flags = SA_NODEFER,
+	};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -156,6 +168,7 @@ static int signals_open(struct pool *p)
 	sigaddset(&set, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigaction(SIGBUS, &bus, NULL);
 	p->signals = signalfd(-1, &set, SFD_CLOEXEC);
 	return p->signals < 0 ? -errno : 0;
 }
@@ -248,6 +261,7 @@ static int serve_image(struct pool *p, struct uext4_image *image, char *why)
 	int ret;
 	int err;
 
+	mnt.flags |= UEXT4_MNT_MAPPED;
 	mnt.cancel = is_unwanted;
 	mnt.cancel_ctx = p;
 	mnt.panic = on_panic;
