@@ -45,3 +45,8 @@ enum request_kind request_kind(uint32_t opcode)
 		return REQUEST_LONG;
 	}
 }
+
+bool request_can_stop(uint32_t opcode)
+{
+	return opcode == FUSE_COPY_FILE_RANGE;
+}

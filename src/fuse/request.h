@@ -6,6 +6,7 @@
 #ifndef UEXT4_FUSE_REQUEST_H
 #define UEXT4_FUSE_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Of Linux 6.2 and 6.6; older headers do not have them. */
@@ -20,5 +21,7 @@ enum request_kind {
 };
 
 enum request_kind request_kind(uint32_t opcode);
+/* May it end with EINTR before it has begun? */
+bool request_can_stop(uint32_t opcode);
 
 #endif /* UEXT4_FUSE_REQUEST_H */

@@ -19,6 +19,8 @@
 #define ASK_NS 20000u
 /* So many answers are told in one call, so that who asked can go on meanwhile. */
 #define BATCH  16u
+/* An answer whose data takes the kernel long enough to copy. */
+#define LONG   65536u
 
 /* ---- the kernel's words ---- */
 
@@ -59,7 +61,7 @@ static struct io_uring_sqe *sqe_get(struct ring *r)
 	return sqe;
 }
 
-static void command(struct ring_entry *e, uint32_t op)
+static struct io_uring_sqe *command(struct ring_entry *e, uint32_t op)
 {
 	struct io_uring_sqe *sqe = sqe_get(e->ring);
 	struct ring_cmd cmd = {
@@ -75,6 +77,7 @@ static void command(struct ring_entry *e, uint32_t op)
 	sqe->len = 2;
 	sqe->user_data = (uintptr_t)e;
 	memcpy(sqe->cmd, &cmd, sizeof(cmd));
+	return sqe;
 }
 
 static void await_poke(struct ring *r)
@@ -153,6 +156,7 @@ int ring_open(struct ring *r, const struct ring_opts *o)
 	int ret;
 
 	memset(r, 0, sizeof(*r));
+	r->ncpus = o->nonline;
 	r->nentries = count_entries(o);
 	if (r->nentries == 0)
 		return -EINVAL;
@@ -209,6 +213,7 @@ static int first_refusal(struct ring *r)
 
 int ring_start(struct ring *r)
 {
+	unsigned workers[2] = { r->ncpus }; /* more would only compete */
 	unsigned i;
 	int ret;
 
@@ -217,8 +222,9 @@ int ring_start(struct ring *r)
 			    IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
 		return -errno;
 	(void)io_uring_register_ring_fd(&r->uring); /* saves a look-up */
+	(void)io_uring_register_iowq_max_workers(&r->uring, workers);
 	for (i = 0; i < r->nentries; i++)
-		command(&r->entry[i], CMD_REGISTER);
+		(void)command(&r->entry[i], CMD_REGISTER);
 	r->alive = r->nentries;
 	await_poke(r);
 	ret = io_uring_submit(&r->uring);
@@ -346,8 +352,10 @@ int ring_wait(struct ring *r, bool ask, struct ring_list *ret)
 void ring_commit(struct ring_entry *e)
 {
 	struct io_uring *u = &e->ring->uring;
+	struct io_uring_sqe *sqe = command(e, CMD_COMMIT_AND_FETCH);
 
-	command(e, CMD_COMMIT_AND_FETCH);
+	if (e->head->data_size >= LONG)
+		sqe->flags |= IOSQE_ASYNC;
 	/* What goes wrong here does so in ring_wait(), too. */
 	if (io_uring_sq_ready(u) >= BATCH)
 		(void)io_uring_submit(u);

@@ -67,6 +67,7 @@ struct ring {
 	char *mem;
 	size_t mem_size;
 	unsigned nentries;
+	unsigned ncpus;
 	unsigned alive;      /* entries that are not gone */
 	unsigned lent;       /* entries that other threads have */
 	int error;           /* first that is not the end of the connection */
@@ -100,7 +101,10 @@ int ring_start(struct ring *r);
  * without sleeping, before. 0, -EINTR, -ENODEV (the connection has ended), or
  * another errno: the ring is of no use any more. */
 int ring_wait(struct ring *r, bool ask, struct ring_list *ret);
-/* @e is answered; the kernel hears of it at the latest in ring_wait(). */
+/* @e is answered; the kernel hears of it at the latest in ring_wait(). What takes
+ * long to copy into the caller's pages is left to a worker of the kernel, so that
+ * the ring's thread goes on meanwhile. Such answers are those of reads: one that
+ * is lost at the end has changed nothing. */
 void ring_commit(struct ring_entry *e);
 /* Another thread has @e from now on, until it calls ring_return(). */
 void ring_lend(struct ring_entry *e);

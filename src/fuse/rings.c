@@ -21,6 +21,8 @@
 #define LARGE     ((size_t)64 * 1024)
 /* So many requests in a row make a lone client. */
 #define ALONE     16u
+/* So many INTERRUPTs of requests that are not known yet are kept. */
+#define EARLY     16u
 
 struct ring_thread {
 	struct rings *rs;
@@ -44,6 +46,8 @@ struct rings {
 	struct ring_list todo; /* [m] */
 	bool helped;           /* [m] helpers are to end */
 	int idle;              /* [m] helpers, less what waits for one */
+	uint64_t early[EARLY]; /* [m] what they interrupt; 0: none */
+	unsigned next_early;   /* [m] */
 	pthread_cond_t begun;
 	unsigned nbegun; /* [m] rings that have started, or failed to */
 	int error;       /* [m] of the first that failed to */
@@ -79,49 +83,67 @@ static void *helper_main(void *arg)
 	return NULL;
 }
 
-/* To a helper; false: none is idle, and it need not be one. */
-static bool lend(struct rings *rs, struct ring_entry *e, bool must)
+/* Has @e been interrupted before it came? */
+static bool is_stopped_locked(struct rings *rs, const struct ring_entry *e)
 {
-	bool lent;
+	unsigned i;
+
+	for (i = 0; i < EARLY && request_can_stop(e->opcode); i++) {
+		if (rs->early[i] == e->unique) {
+			rs->early[i] = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
+enum lent {
+	LENT,    /* to a helper */
+	KEPT,    /* none is idle, and it need not be one */
+	STOPPED, /* it is not to be done any more */
+};
+
+static enum lent lend(struct rings *rs, struct ring_entry *e, bool must)
+{
+	enum lent ret = KEPT;
 
 	pthread_mutex_lock(&rs->m);
-	lent = must || rs->idle > 0;
-	if (lent) {
+	if (is_stopped_locked(rs, e)) {
+		ret = STOPPED;
+	} else if (must || rs->idle > 0) {
+		ret = LENT;
 		rs->idle--;
 		ring_lend(e);
 		TAILQ_INSERT_TAIL(&rs->todo, e, link);
 		pthread_cond_signal(&rs->more);
 	}
 	pthread_mutex_unlock(&rs->m);
-	return lent;
+	return ret;
 }
 
-/* Out of what waits, or NULL. */
-static struct ring_entry *todo_remove(struct rings *rs, uint64_t unique)
+bool rings_interrupt(struct rings *rs, uint64_t unique)
 {
 	struct ring_entry *e;
+	bool stop;
 
 	pthread_mutex_lock(&rs->m);
 	e = TAILQ_FIRST(&rs->todo);
 	while (e && e->unique != unique)
 		e = TAILQ_NEXT(e, link);
-	if (e) {
+	stop = e && request_can_stop(e->opcode);
+	if (stop) {
 		TAILQ_REMOVE(&rs->todo, e, link);
 		rs->idle++;
+	} else if (!e) { /* under way, or done: nobody will ask for it then */
+		rs->early[rs->next_early] = unique;
+		rs->next_early = (rs->next_early + 1) % EARLY;
 	}
 	pthread_mutex_unlock(&rs->m);
-	return e;
-}
-
-bool rings_interrupt(struct rings *rs, uint64_t unique)
-{
-	struct ring_entry *e = todo_remove(rs, unique);
-
-	if (!e)
-		return false;
-	ring_refuse(e, -EINTR);
-	ring_return(e);
-	return true;
+	if (stop) {
+		ring_refuse(e, -EINTR);
+		ring_return(e);
+	}
+	return stop;
 }
 
 /* ---- rings ---- */
@@ -157,9 +179,16 @@ static bool take(struct ring_thread *t, struct ring_entry *e)
 {
 	enum who who = who_does(t, e);
 
-	if (who != WHO_RING && lend(t->rs, e, who == WHO_HELPER))
+	enum lent lent = KEPT;
+
+	if (who != WHO_RING)
+		lent = lend(t->rs, e, who == WHO_HELPER);
+	if (lent == LENT)
 		return true;
-	t->rs->ops->serve(t->rs->ctx, e);
+	if (lent == STOPPED)
+		ring_refuse(e, -EINTR);
+	else
+		t->rs->ops->serve(t->rs->ctx, e);
 	ring_commit(e);
 	return false;
 }

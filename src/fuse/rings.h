@@ -16,10 +16,11 @@
  *               reads, writes and syncs in memory is done at once.
  *          (R4) At the end no request is taken any more; a ring's thread stays
  *               until all that it lent has come back and was answered.
- *          (R5) An INTERRUPT comes by /dev/fuse. What waits for a helper is
- *               answered with EINTR then; what is worked at, libfuse finds.
- *               If it overtakes its request on the way to the ring's thread
- *               it may be lost, and the request is done to its end.
+ *          (R5) An INTERRUPT comes by /dev/fuse, for any signal that the caller
+ *               gets. A copy that waits for a helper, or comes after its
+ *               INTERRUPT, is answered with EINTR then, as it is by /dev/fuse
+ *               before it has begun; one that is worked at, libfuse finds.
+ *               Nothing else ends so: no program expects it of a write.
  *
  * Locks    rings.m is a leaf.
  */
@@ -55,8 +56,8 @@ int rings_open(const struct rings_opts *o, struct rings **ret);
 /* Start the threads, in which @ops are called, and wait until the kernel has the
  * rings. 0 or a negative errno: some may have started. */
 int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx);
-/* Answer the request @unique with EINTR if it waits for a helper; else false. By
- * the thread that reads /dev/fuse. */
+/* End the request @unique if it waits for a helper and may end so (R5); else
+ * false, and libfuse is to be told. By the thread that reads /dev/fuse. */
 bool rings_interrupt(struct rings *rs, uint64_t unique);
 /* Ask all to end. Again and again, until left() was called by each. */
 void rings_end(struct rings *rs, int wake_signal);

@@ -219,6 +219,8 @@ static void what_may_take_long_is_told_from_what_may_not(void **state)
 	assert_int_equal(request_kind(FUSE_FSYNC), REQUEST_SYNC);
 	assert_int_equal(request_kind(FUSE_COPY_FILE_RANGE), REQUEST_LONG);
 	assert_int_equal(request_kind(9999), REQUEST_LONG); /* not known yet */
+	assert_true(request_can_stop(FUSE_COPY_FILE_RANGE));
+	assert_false(request_can_stop(FUSE_WRITE));
 }
 
 /* ---- the threads ---- */

@@ -133,15 +133,24 @@ case_long_and_short_requests_side_by_side() {
 	fsck_clean "$WORK/img"
 }
 
-case_who_waits_for_a_helper_can_be_interrupted() {
+# interrupt HOW: with one helper.
+interrupt() {
 	local status=0
 
 	mount_ring 3G io_uring,threads=1
-	python3 "$LIB/programs/interrupt.py" "$MNT" 600 queued || status=$?
+	python3 "$LIB/programs/interrupt.py" "$MNT" 600 "$1" || status=$?
 	[ "$status" -ne 77 ] || skip "the first copy was too quick"
 	[ "$status" -eq 0 ]
 	umount_ours "$MNT"
 	fsck_clean "$WORK/img"
+}
+
+case_a_copy_that_waits_for_a_helper_can_be_interrupted() {
+	interrupt queued
+}
+
+case_what_waits_for_a_helper_and_is_no_copy_is_not_interrupted() {
+	interrupt others
 }
 
 # through SCRIPT [CASE]...: the cases of another script.
