@@ -167,6 +167,8 @@ int env_try_mount(struct env *e, const struct uext4_mount_opts *opts)
 	o.flags |= e->flags;
 	if (getenv("UEXT4_TEST_DAX"))
 		o.flags |= UEXT4_MNT_DAX;
+	else if (getenv("UEXT4_TEST_MAPPED"))
+		o.flags |= UEXT4_MNT_MAPPED;
 	else if (getenv("UEXT4_TEST_DIRECT"))
 		o.flags |= UEXT4_MNT_DIRECT;
 	o.log = env_log;

@@ -13,7 +13,8 @@
  *
  * Images stand in $UEXT4_TEST_DIR, else /dev/shm, else $TMPDIR, else /tmp.
  * UEXT4_KEEP=1 leaves them there, UEXT4_TEST_DIRECT=1 opens them with O_DIRECT,
- * UEXT4_TEST_DAX=1 mounts with DAX.
+ * UEXT4_TEST_DAX=1 mounts with DAX, UEXT4_TEST_MAPPED=1 so that data is copied
+ * through a mapping.
  */
 #ifndef UEXT4_TESTS_FS_ENV_H
 #define UEXT4_TESTS_FS_ENV_H

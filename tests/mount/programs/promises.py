@@ -17,6 +17,8 @@ DIR = True
 TMP = ".tmp"
 SECTOR = 512
 MAX = 96 << 10
+LARGE = 512 << 10       # written in a few requests, as the server likes it best
+PIECE = 128 << 10
 
 
 def fill(seed, size):
@@ -25,17 +27,20 @@ def fill(seed, size):
 
 def choose(r, state):
     """An operation that makes sense for @state."""
-    files = [n for n, v in state.items() if isinstance(v, bytes)]
+    files = [n for n, v in state.items()
+             if isinstance(v, bytes) and n != "large"]
     name = r.choice("abcdefgh")
     kind = r.choices(["replace", "append", "overwrite", "truncate", "unlink",
-                      "mkdir", "symlink", "move"],
-                     [8, 6, 6, 3, 2, 1, 1, 2])[0]
+                      "mkdir", "symlink", "move", "large"],
+                     [8, 6, 6, 3, 2, 1, 1, 2, 2])[0]
     seed = r.randrange(1 << 40)
     if kind in ("overwrite", "truncate", "unlink", "move") and not files:
         kind = "replace"
     if kind == "replace":
         return (kind, name, seed, r.choice([0, 1, 59, 4096, r.randrange(MAX)]),
                 r.choice(["write", "direct", "map"]))
+    if kind == "large":
+        return (kind, kind, seed)
     if kind == "append":
         name = "log"
         if len(state.get(name, b"")) > MAX:
@@ -68,6 +73,8 @@ def after(state, op):
     old = state.get(name, b"")
     if kind == "replace":
         new[name] = fill(op[2], op[3])
+    elif kind == "large":
+        new[name] = fill(op[2], LARGE)
     elif kind == "append":
         new[name] = old + fill(op[2], op[3])
     elif kind == "overwrite":
@@ -125,6 +132,14 @@ def do(top, op):
     if kind == "replace":
         write_new(os.path.join(top, TMP), fill(op[2], op[3]), op[4])
         os.rename(os.path.join(top, TMP), path)
+    elif kind == "large":
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o644)
+        room = mmap.mmap(-1, LARGE)
+        room[:] = fill(op[2], LARGE)
+        for at in range(0, LARGE, PIECE):
+            os.pwrite(fd, memoryview(room)[at:at + PIECE], at)
+        os.fsync(fd)
+        os.close(fd)
     elif kind in ("append", "overwrite", "truncate"):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT |
                      (os.O_APPEND if kind == "append" else 0), 0o644)
@@ -205,7 +220,7 @@ def may_be(got, state, op):
         return None
     kind, name = op[:2]
     # Data that was not yet synced may be there in part.
-    if kind in ("append", "overwrite", "truncate"):
+    if kind in ("append", "overwrite", "truncate", "large"):
         if all(got.get(n) == state.get(n)
                for n in set(got) | set(state) if n != name) and \
                 isinstance(got.get(name), bytes) and \
