@@ -475,14 +475,6 @@ UEXT4_API ssize_t uext4_preadv2(struct uext4_file *file,
 UEXT4_API ssize_t uext4_pwritev2(struct uext4_file *file,
 		const struct iovec *iov, int iovcnt, uint64_t pos,
 		unsigned flags);
-/* A write of @len bytes that are in @pipe, for servers that get them so: they go
- * to the device without passing through memory of the caller. Whole blocks, of a
- * file opened with UEXT4_O_DIRECT, where UEXT4_MNT_MAPPED is in effect: else
- * -EOPNOTSUPP, and they are still there. Bytes done; the others, perhaps all, have
- * to be written in another way and are still in @pipe. After any other error some
- * may be gone: all of them are there if FIONREAD says so. */
-UEXT4_API ssize_t uext4_pwrite_pipe(struct uext4_file *file, int pipe,
-		size_t len, uint64_t pos, unsigned flags);
 /* Offset and length alignment for direct I/O, bytes. */
 UEXT4_API uint32_t uext4_dio_align(struct uext4_file *file);
 UEXT4_API int uext4_ftruncate(struct uext4_file *file, uint64_t size);

@@ -21,23 +21,12 @@ void iov_iter_init(struct iov_iter *it, const struct iovec *iov, int niov)
 	it->niov = niov;
 	it->off = 0;
 	it->count = 0;
-	it->pipe = 0;
 	for (int i = 0; i < niov; i++) {
 		/* The door above refuses what does not fit. */
 		assert(iov[i].iov_len <= SIZE_MAX - it->count);
 		it->count += iov[i].iov_len;
 	}
 	iov_iter_skip_empty(it);
-}
-
-void iov_iter_pipe(struct iov_iter *it, struct iovec *iov, int fd, size_t len)
-{
-	static char nowhere[1];
-
-	iov->iov_base = nowhere;
-	iov->iov_len = len;
-	iov_iter_init(it, iov, 1);
-	it->pipe = fd + 1;
 }
 
 void iov_iter_truncate(struct iov_iter *it, size_t count)
@@ -72,7 +61,6 @@ size_t iov_iter_copy_from(struct iov_iter *it, void *dst, size_t n)
 {
 	size_t done = 0;
 
-	assert(it->pipe == 0);
 	if (n > it->count)
 		n = it->count;
 	while (done < n) {

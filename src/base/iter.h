@@ -2,9 +2,6 @@
 /*
  * A cursor over the caller's memory: an iovec array that is used up from the
  * front. Advancing never goes past the end.
- *
- * Or over bytes that are in a pipe, and are to go from there to a device: there is
- * no memory then, only the count is of use, and nothing may be copied.
  */
 #ifndef UEXT4_BASE_ITER_H
 #define UEXT4_BASE_ITER_H
@@ -18,12 +15,9 @@ struct iov_iter {
 	int niov;
 	size_t off;   /* bytes of iov[0] already used */
 	size_t count; /* bytes left */
-	int pipe;     /* 1 + descriptor that the bytes are read from; or 0 */
 };
 
 void iov_iter_init(struct iov_iter *it, const struct iovec *iov, int niov);
-/* @len bytes in the pipe @fd; @iov is used up with them. */
-void iov_iter_pipe(struct iov_iter *it, struct iovec *iov, int fd, size_t len);
 /* Use at most @count bytes from now on. */
 void iov_iter_truncate(struct iov_iter *it, size_t count);
 void iov_iter_advance(struct iov_iter *it, size_t n);

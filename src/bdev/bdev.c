@@ -61,8 +61,6 @@ static int io_check(const struct bdev *dev, struct bdev_io *io)
 		if (ret < 0)
 			return ret;
 	}
-	if (io->pipe != 0 && !dev->ops->takes_pipes)
-		return -EOPNOTSUPP;
 	if (io->op != BDEV_READ && dev->geo.read_only)
 		return -EROFS;
 	if (!range_is_within(io->pos, io->len, 0, dev->geo.size))

@@ -113,10 +113,6 @@ struct bdev_io {
 	uint64_t len;            /* READ, WRITE: set by bdev_submit() */
 	const struct iovec *iov; /* READ, WRITE: not changed by backends */
 	int iovcnt;
-	int pipe; /* WRITE: 1 + descriptor of a pipe that the bytes are taken
-		     from, which are in it; of iov only the lengths count
-		     then. -EOPNOTSUPP where bdev_takes_pipes() is false. What
-		     a failed request leaves in the pipe is not known. 0: none */
 	uint32_t fixed; /* 1 + index of a buffer of bdev_chan_buffers() that the
 			   whole iov (of one piece) lies in; 0: none */
 	uint64_t tag;   /* BDEV_TAG() */
@@ -148,8 +144,6 @@ struct bdev_ops {
 	/* The memory behind a range, for DAX. NULL: not memory. */
 	int (*map)(struct bdev *dev, uint64_t pos, uint64_t len,
 			void **ret_addr);
-	/* See bdev_takes_pipes(). NULL: no. */
-	bool (*takes_pipes)(struct bdev *dev);
 	/* See bdev_stored(). NULL: the memory itself remembers. */
 	void (*stored)(struct bdev *dev, uint64_t pos, uint64_t len,
 			uint64_t tag);
@@ -331,11 +325,6 @@ UEXT4_MUST_CHECK int bdev_set_direct(struct bdev *dev);
  * @dev or while they do. -EOPNOTSUPP elsewhere, -ENOMEM; nothing is lost then.
  */
 UEXT4_MUST_CHECK int bdev_map_copies(struct bdev *dev);
-/* May a WRITE take its bytes out of a pipe? Where copies go through a mapping. */
-static inline bool bdev_takes_pipes(struct bdev *dev)
-{
-	return dev->ops->takes_pipes && dev->ops->takes_pipes(dev);
-}
 
 /* "disk.img"; "uext4" if it has no name. */
 static inline const char *bdev_name(const struct bdev *dev)

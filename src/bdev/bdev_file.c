@@ -179,38 +179,10 @@ static int file_rw(
 	return file_iter(f, io->op, pos, &it, flags);
 }
 
-/* The bytes in io->pipe. */
-static int file_pipe(struct bdev_file *f, const struct bdev_io *io)
-{
-	struct mapcopy *mc =
-			atomic_load_explicit(&f->copies, memory_order_acquire);
-	off_t pos = (off_t)(f->base + io->pos);
-	size_t left = io->len;
-	ssize_t n;
-
-	while (left > 0) {
-		n = (ssize_t)mapcopy_from_pipe(
-				mc, (uint64_t)pos, io->pipe - 1, left);
-		if (n > 0)
-			pos += n;
-		else
-			n = splice(io->pipe - 1, NULL, f->fd, &pos, left,
-					SPLICE_F_NONBLOCK);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) /* EAGAIN: less is in it than was said */
-			return n < 0 && errno != EAGAIN ? -errno : -EIO;
-		left -= (size_t)n;
-	}
-	return io->flags & BDEV_F_FUA ? file_sync(f) : 0;
-}
-
 static int file_write(struct bdev_file *f, const struct bdev_io *io)
 {
 	int ret;
 
-	if (io->pipe != 0)
-		return file_pipe(f, io);
 	if (!(io->flags & BDEV_F_FUA))
 		return file_rw(f, io, 0);
 	if (atomic_load(&f->can_dsync)) {
@@ -439,17 +411,10 @@ static bool file_can_discard(struct bdev *dev)
 	return atomic_load(&to_file(dev)->can_punch);
 }
 
-static bool file_takes_pipes(struct bdev *dev)
-{
-	return atomic_load_explicit(&to_file(dev)->copies,
-			       memory_order_acquire) != NULL;
-}
-
 static const struct bdev_ops file_ops = {
 	.name = "file",
 	.submit = file_submit,
 	.map = file_map,
-	.takes_pipes = file_takes_pipes,
 	.can_discard = file_can_discard,
 	.close = file_close,
 };

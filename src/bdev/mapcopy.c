@@ -168,16 +168,6 @@ size_t mapcopy_write(
 	return 0;
 }
 
-size_t mapcopy_from_pipe(struct mapcopy *mc, uint64_t pos, int fd, size_t len)
-{
-	ssize_t n;
-
-	if (!is_ready(mc, pos, len))
-		return 0;
-	n = read(fd, mc->map + pos, len);
-	return n > 0 ? (size_t)n : 0;
-}
-
 /* ---- opening ---- */
 
 static bool is_memory(int fd)

@@ -17,7 +17,6 @@
  *                no sector is half old and half new. A loop of ours could not
  *                promise that. So small writes are left to pwrite(), which is as
  *                fast.
- *          (MC5) So are bytes of a pipe: read() copies them page by page.
  *          (MC3) Pages can be gone: somebody else has cut the file short, a page
  *                could not be swapped in. Of a write the kernel says so; a read
  *                gets SIGBUS, whose handler calls mapcopy_fault(). Both are left
@@ -55,8 +54,6 @@ void mapcopy_close(struct mapcopy *mc);
 size_t mapcopy_read(struct mapcopy *mc, uint64_t pos, void *buf, size_t len);
 size_t mapcopy_write(
 		struct mapcopy *mc, uint64_t pos, const void *buf, size_t len);
-/* The same with bytes that are in the pipe @fd; 0 as well when they are not. */
-size_t mapcopy_from_pipe(struct mapcopy *mc, uint64_t pos, int fd, size_t len);
 /* There may be holes in the range now. */
 void mapcopy_punched(struct mapcopy *mc, uint64_t pos, uint64_t len);
 

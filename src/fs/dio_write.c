@@ -586,8 +586,6 @@ static ssize_t dio_write_once(struct uext4_file *file, uint64_t pos,
 	ret = dio_write_start(&r);
 	if (ret < 0)
 		return ret;
-	if (ret == DIO_BUFFERED && it->pipe != 0)
-		return 0;
 	if (ret == DIO_BUFFERED) {
 		whole = *it;
 		return buffered_write_iter(file, pos, &whole, rwf);
@@ -598,7 +596,7 @@ static ssize_t dio_write_once(struct uext4_file *file, uint64_t pos,
 		*ret_synced = r.result > 0 && !r.need_sync;
 		return r.result;
 	}
-	return it->pipe != 0 ? r.result : dio_write_rest(&r);
+	return dio_write_rest(&r);
 }
 
 ssize_t dio_write_iter(struct uext4_file *file, uint64_t pos,
@@ -608,7 +606,7 @@ ssize_t dio_write_iter(struct uext4_file *file, uint64_t pos,
 	int ret;
 
 	done = dio_write_once(file, pos, it, rwf, ret_synced);
-	if (done != -ENOSPC || (rwf & UEXT4_RW_NOWAIT) || it->pipe != 0 ||
+	if (done != -ENOSPC || (rwf & UEXT4_RW_NOWAIT) ||
 			iomap_lacks(&file->inode->file, IOMAP_LACKS_RETRY))
 		return done;
 	/* What others hold for the worst case may be more than is needed. */

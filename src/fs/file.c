@@ -421,34 +421,6 @@ ssize_t uext4_pwritev2(struct uext4_file *file, const struct iovec *iov,
 	return done;
 }
 
-/* What goes to the device as it is, without an edge. */
-static bool file_takes_pipe(
-		const struct uext4_file *file, size_t len, uint64_t pos)
-{
-	uint32_t bs = file->inode->it->geo->block_size;
-
-	return file_writes_directly(file) && ((pos | len) & (bs - 1)) == 0 &&
-			bdev_takes_pipes(file->inode->file.dev);
-}
-
-ssize_t uext4_pwrite_pipe(struct uext4_file *file, int pipe, size_t len,
-		uint64_t pos, unsigned flags)
-{
-	struct iov_iter it;
-	struct iovec iov;
-	ssize_t done;
-
-	iov_iter_pipe(&it, &iov, pipe, len);
-	done = file_check_write(file, &iov, 1, pos, flags);
-	if (done == 0 && !file_takes_pipe(file, len, pos))
-		return -EOPNOTSUPP;
-	if (done == 0)
-		done = file_write_iter(file, pos, &it, flags);
-	if (done < 0)
-		return fs_done(file->fs, (int)done, file->inode->inum);
-	return done;
-}
-
 ssize_t uext4_pread(
 		struct uext4_file *file, void *buf, size_t len, uint64_t pos)
 {

@@ -155,12 +155,7 @@ static void *worker_main(void *arg)
 		work_besides(c, w->mem);
 	} else {
 		me.lead = &c->lead;
-		/* A smaller one than was asked for would lose requests. */
-		if (c->pipes && piper_open(&w->piper) == 0 &&
-				piper_data_max(&w->piper) >= c->srv->data_max)
-			me.piper = &w->piper;
 		work(c, w->mem);
-		piper_close(&w->piper);
 		lead_end(me.lead);
 	}
 	leave(c);
@@ -274,22 +269,6 @@ static int choose_rings(struct crew *c, char *why)
 	return ret;
 }
 
-/* Where data is copied through a mapping, large writes come through pipes, and
- * are so large that they fit. */
-static void choose_pipes(struct crew *c)
-{
-	struct piper probe;
-
-	c->srv->data_max = SRV_DATA_MAX;
-	if (!c->in_memory || c->rings ||
-			c->srv->opts->mnt.flags & UEXT4_MNT_DIRECT ||
-			piper_open(&probe) < 0)
-		return;
-	c->pipes = true;
-	c->srv->data_max = piper_data_max(&probe);
-	piper_close(&probe);
-}
-
 /* The kernel's first request decides how the others come. It is there: mounting
  * has sent it. */
 static int greet(struct crew *c, char *why)
@@ -315,7 +294,6 @@ static int greet(struct crew *c, char *why)
 		n = choose_rings(c, why);
 	if (n < 0)
 		return n;
-	choose_pipes(c);
 	fuse_session_process_buf(se, &buf);
 	return 0;
 }

@@ -17,7 +17,6 @@
 #include <stdbool.h>
 
 #include "fuse/lead.h"
-#include "fuse/piper.h"
 #include "fuse/srv.h"
 
 #define CREW_MAX 64u
@@ -26,7 +25,6 @@ struct crew_worker {
 	struct crew *crew;
 	pthread_t thread;
 	char *mem; /* of the requests it reads */
-	struct piper piper;
 };
 
 struct crew {
@@ -36,7 +34,6 @@ struct crew {
 	int ended;                /* eventfd */
 	_Atomic unsigned running; /* workers, rings, and who starts them */
 	_Atomic int failed;       /* first unexpected errno of one of them */
-	bool pipes;               /* workers have them */
 	struct rings *rings;      /* or NULL */
 	struct lead lead;
 	struct crew_worker worker[CREW_MAX];

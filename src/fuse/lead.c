@@ -192,13 +192,13 @@ static bool sleep_for_request(struct lead *l, int fd)
 	return true;
 }
 
-static ssize_t ask(struct lead *l, struct lead_me *me, lead_reader *reader,
-		int fd, void *buf, size_t len)
+static ssize_t ask(struct lead *l, struct lead_me *me, int fd, void *buf,
+		size_t len)
 {
 	uint64_t since = 0;
 	ssize_t n;
 
-	while ((n = reader(fd, buf, len)) < 0 && errno == EAGAIN) {
+	while ((n = read(fd, buf, len)) < 0 && errno == EAGAIN) {
 		me->backlog = 0;
 		if (since == 0 && me->quick)
 			since = now_ns();
@@ -211,11 +211,10 @@ static ssize_t ask(struct lead *l, struct lead_me *me, lead_reader *reader,
 	return n;
 }
 
-ssize_t lead_read(struct lead *l, struct lead_me *me, lead_reader *reader,
-		int fd, void *buf, size_t len)
+ssize_t lead_read(struct lead *l, struct lead_me *me, int fd, void *buf,
+		size_t len)
 {
-	ssize_t n = me->leads ? ask(l, me, reader, fd, buf, len)
-			      : reader(fd, buf, len);
+	ssize_t n = me->leads ? ask(l, me, fd, buf, len) : read(fd, buf, len);
 
 	me->again = n >= 0;
 	if (n < 0)

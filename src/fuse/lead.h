@@ -75,13 +75,10 @@ void lead_give(struct lead *l, struct lead_me *me);
 /* Nobody is to read any more. */
 void lead_end(struct lead *l);
 
-/* As read(2). */
-typedef ssize_t lead_reader(int fd, void *buf, size_t len);
-
-/* Read a request by @reader from @fd, which does not block, into @buf. Returns what
+/* Read a request from @fd, which does not block, into @buf. Returns what
  * read(2) does: -1 with EINTR when a signal came, with EAGAIN when there is none
  * and this is not the leader. */
-ssize_t lead_read(struct lead *l, struct lead_me *me, lead_reader *reader,
-		int fd, void *buf, size_t len);
+ssize_t lead_read(struct lead *l, struct lead_me *me, int fd, void *buf,
+		size_t len);
 
 #endif /* UEXT4_FUSE_LEAD_H */

@@ -303,8 +303,8 @@ static void srv_init(void *userdata, struct fuse_conn_info *conn)
 			FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 			FUSE_CAP_SPLICE_MOVE);
 	/* libfuse goes by 256 pages, however large those are. */
-	if (conn->max_write > s->data_max)
-		conn->max_write = (unsigned)s->data_max;
+	if (conn->max_write > SRV_DATA_MAX)
+		conn->max_write = SRV_DATA_MAX;
 	conn->max_background = s->opts->max_background;
 	conn->congestion_threshold = s->opts->max_background / 4 * 3;
 	conn->time_gran = 1;

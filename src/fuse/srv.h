@@ -54,10 +54,7 @@ struct srv_handle {
 	_Atomic(struct uext4_file *) cached;
 	bool direct;
 	bool wronly;
-	_Atomic bool no_pipe; /* writes out of a pipe were refused */
 };
-
-struct piper;
 
 struct srv {
 	struct uext4_fs *fs;
@@ -65,7 +62,6 @@ struct srv {
 	const struct serve_opts *opts;
 	struct nodes nodes;
 	struct wire wire;
-	size_t data_max;            /* of a request: SRV_DATA_MAX or less */
 	_Atomic int64_t removed_at; /* srv_removed(), ms */
 	pthread_mutex_t handles_lock;
 	LIST_HEAD(srv_handle_list, srv_handle) handles; /* [handles_lock] */
@@ -85,7 +81,6 @@ struct srv_worker {
 	uint64_t unique;
 	struct timespec born;
 	struct ring_entry *entry; /* that it works at, or NULL */
-	struct piper *piper;      /* for large writes, or NULL */
 	struct lead *lead;        /* NULL: it is the only one that reads */
 	struct lead_me turn;
 };

@@ -15,7 +15,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "fuse/piper.h"
 #include "fuse/request.h"
 #include "fuse/srv.h"
 
@@ -162,21 +161,13 @@ static ssize_t send_statx(int fd, const struct iovec *iov)
 
 /* ---- reading and writing ---- */
 
-static ssize_t take(int fd, void *buf, size_t len)
-{
-	struct piper *p = srv_me()->piper;
-
-	return p && piper_expects(p) ? piper_read(p, fd, buf, len)
-				     : read(fd, buf, len);
-}
-
 static ssize_t wire_read(int fd, void *buf, size_t len, void *userdata)
 {
 	struct srv *s = userdata;
 	struct srv_worker *me = srv_me();
 	ssize_t n;
 
-	n = me->lead ? lead_read(me->lead, &me->turn, take, fd, buf, len)
+	n = me->lead ? lead_read(me->lead, &me->turn, fd, buf, len)
 		     : read(fd, buf, len);
 	if (!s->wire.greeted)
 		hear_offer(&s->wire, buf, n);

@@ -29,9 +29,6 @@
  *                bytes make it short (E7).
  *          (DI5) FUA instead of a flush only if every piece is a pure overwrite
  *                inside isize of a clean inode (E6).
- *          (DI6) Bytes out of a pipe are whole blocks, so there are no edges,
- *                and go out one bio after the other; after a failed one none
- *                does.
  *
  * Locks    iolock of the caller > begin(). Completion takes page holds only.
  */
@@ -88,8 +85,6 @@ static void dio_submit(struct iomap_dio *dio, bool last)
 	struct bdev_io *ios[IOMAP_DIO_BIOS];
 	unsigned n = dio->nbio;
 
-	if (dio->it.pipe != 0 && atomic_load(&dio->error) != 0)
-		n = 0; /* DI6: nobody knows what is left in it */
 	for (unsigned i = 0; i < n; i++) {
 		struct iomap_bio *bio = dio_bio(dio, i);
 		struct bdev_io *io = &bio->io;
@@ -99,7 +94,6 @@ static void dio_submit(struct iomap_dio *dio, bool last)
 				? BDEV_F_FUA
 				: 0;
 		io->iov = bio->iov;
-		io->pipe = dio->it.pipe;
 		io->fixed = io->iovcnt == 1 ? dio->fixed : 0;
 		io->tag = BDEV_TAG(BDEV_TAG_DATA, f->inum);
 		io->done = dio_bio_done;
@@ -458,7 +452,7 @@ int iomap_dio_init(struct iomap_dio *dio, struct iomap_file *f, uint64_t pos,
 	dio->it = *it;
 	dio->tail_len = 0;
 	dio->max_iov = IOMAP_DIO_IOVS;
-	dio->max_bio = it->pipe != 0 ? 1 : IOMAP_DIO_BIOS; /* DI6 */
+	dio->max_bio = IOMAP_DIO_BIOS;
 	dio->big_iov = NULL;
 	dio->more = NULL;
 	dio->nbio = 0;

@@ -54,8 +54,8 @@ static void *work(void *arg)
 	struct fuse_in_header head;
 
 	while (lead_take(&o->lead, &me)) {
-		ssize_t n = lead_read(&o->lead, &me, read, o->fd[0], &head,
-				sizeof(head));
+		ssize_t n = lead_read(
+				&o->lead, &me, o->fd[0], &head, sizeof(head));
 
 		if (n == 0)
 			break;
