@@ -93,7 +93,8 @@ struct uext4_cred {
 	 * together with DIRECT; -EOPNOTSUPP where there is no memory */
 #define UEXT4_MNT_MAPPED                                                       \
  0x200u /* where the image is a file in memory (tmpfs, ramfs), copy through a
-	 * mapping of it what is faster so. The process's handler of SIGBUS has
+	 * mapping of it what is faster so: reads, and large writes with
+	 * UEXT4_RW_HUGE. The process's handler of SIGBUS has
 	 * to call uext4_sigbus(). Means nothing with DIRECT */
 
 /* How direct writes get blocks for holes and beyond the end of a file. */
@@ -460,6 +461,9 @@ UEXT4_API struct uext4_node *uext4_file_node(struct uext4_file *file);
 /* With KILLPRIV: who writes is no member of the file's group, either. Setgid
  * goes although the group may not execute the file. */
 #define UEXT4_RW_KILLSGID 0x80u
+/* A hint: the memory lies in huge pages. With UEXT4_MNT_MAPPED large direct writes
+ * are copied out of such for less. */
+#define UEXT4_RW_HUGE     0x100u
 
 /* Bytes done. With UEXT4_O_DIRECT position and length obey uext4_dio_align(),
  * else -EINVAL; memory that does not is copied. Where direct I/O is not

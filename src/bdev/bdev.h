@@ -56,6 +56,7 @@ enum bdev_op {
 /* Request flags. */
 #define BDEV_F_FUA     0x1u /* WRITE, ZERO: durable on completion */
 #define BDEV_F_NOUNMAP 0x2u /* ZERO: keep the space behind it allocated */
+#define BDEV_F_HUGE    0x4u /* WRITE: the memory lies in huge pages; a hint */
 
 /*
  * What a request carries, for recorders and tracing. Backends ignore it. A tag
@@ -319,8 +320,8 @@ static inline uint64_t bdev_size(const struct bdev *dev)
 UEXT4_MUST_CHECK int bdev_set_direct(struct bdev *dev);
 
 /*
- * From now on reads and large writes of data are copied through a mapping, where
- * that is faster: a file in tmpfs or ramfs, without O_DIRECT. The process's
+ * From now on reads, and large writes of data with BDEV_F_HUGE, are copied through
+ * a mapping, where that is faster: a file in tmpfs or ramfs, without O_DIRECT. The process's
  * handler of SIGBUS has to call mapcopy_fault(). One thread, before others use
  * @dev or while they do. -EOPNOTSUPP elsewhere, -ENOMEM; nothing is lost then.
  */

@@ -159,6 +159,14 @@ static size_t file_by_map(struct mapcopy *mc, enum bdev_op op, uint64_t pos,
 	return done;
 }
 
+static bool may_map(const struct bdev_io *io, uint32_t flags)
+{
+	return io->op == BDEV_READ ||
+			((io->flags & BDEV_F_HUGE) && flags == 0 &&
+					bdev_tag_kind(io->tag) ==
+							BDEV_TAG_DATA); /* MC4 */
+}
+
 static int file_rw(
 		struct bdev_file *f, const struct bdev_io *io, uint32_t flags)
 {
@@ -171,10 +179,7 @@ static int file_rw(
 	if (f->dev.geo.direct &&
 			bounce_is_needed(&f->bounce, pos, io->iov, io->iovcnt))
 		return bounce_run(&f->bounce, io->op, pos, &it, io->len, flags);
-	if (mc &&
-			(io->op == BDEV_READ ||
-					(bdev_tag_kind(io->tag) == BDEV_TAG_DATA &&
-							flags == 0))) /* MC4 */
+	if (mc && may_map(io, flags))
 		pos += file_by_map(mc, io->op, pos, &it);
 	return file_iter(f, io->op, pos, &it, flags);
 }

@@ -19,7 +19,7 @@
 #define PAGE_BYTES  4096u
 /* The counts of larger files are larger than what they would save. */
 #define FILE_MAX    (UINT64_C(1) << 42)
-/* From here on the kernel's copy is as fast as pwrite(), alone. */
+/* From here on the kernel's copy costs less than pwrite(). */
 #define WRITE_MIN   65536u
 
 /* States of a chunk; below them is a count of bytes. */
@@ -160,7 +160,7 @@ size_t mapcopy_write(
 			!is_ready(mc, pos, len))
 		return 0;
 	memcpy(&from.iov_base, &buf, sizeof(buf)); /* is only read from */
-	n = process_vm_writev(getpid(), &from, 1, &to, 1, 0);
+	n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
 	if (n >= 0)
 		return (size_t)n;
 	if (errno != EFAULT)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Copies to and from a file whose pages are memory (tmpfs, ramfs), through a
- * mapping of it. pread() and pwrite() cost more than twice what the copy does,
- * and pwrite() holds the file's lock meanwhile: two writers take turns.
+ * mapping of it. pread() and pwrite() cost about twice what the copy does, and
+ * pwrite() holds the file's lock meanwhile: two writers take turns.
  *
  * States   of a chunk of the file, 2 MiB: cold, with the bytes counted that went
  *          by; looked at, when it has seen as many as it has room for; then
@@ -13,10 +13,11 @@
  *                through a mapping, to read a hole is to fill it. Who punches
  *                says so afterwards; the chunk is cold then.
  *          (MC2) A write is copied by the kernel, page by page
- *                (process_vm_writev): of a process that is killed in the middle
- *                no sector is half old and half new. A loop of ours could not
- *                promise that. So small writes are left to pwrite(), which is as
- *                fast.
+ *                (process_vm_readv, from this process to itself): of a process
+ *                that is killed in the middle no sector is half old and half
+ *                new. A loop of ours could not promise that. It pays for large
+ *                writes out of huge pages, whose pieces the kernel need not look
+ *                up one by one; the others are left to pwrite().
  *          (MC3) Pages can be gone: somebody else has cut the file short, a page
  *                could not be swapped in. Of a write the kernel says so; a read
  *                gets SIGBUS, whose handler calls mapcopy_fault(). Both are left
@@ -52,6 +53,7 @@ void mapcopy_close(struct mapcopy *mc);
 /* Copy [@pos, @pos + @len) of the file, which lies inside of it. Bytes done from
  * the start; the rest is the caller's: 0 where the chunks are not ready. */
 size_t mapcopy_read(struct mapcopy *mc, uint64_t pos, void *buf, size_t len);
+/* @buf in huge pages, or it costs more than pwrite(). */
 size_t mapcopy_write(
 		struct mapcopy *mc, uint64_t pos, const void *buf, size_t len);
 /* There may be holes in the range now. */

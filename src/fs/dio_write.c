@@ -320,6 +320,8 @@ static uint32_t req_engine_flags(const struct dio_req *r)
 		flags |= IOMAP_DIO_NOWAIT | IOMAP_DIO_OVERWRITE_ONLY;
 	if ((r->file->flags & UEXT4_O_DSYNC) || (r->rwf & UEXT4_RW_DSYNC))
 		flags |= IOMAP_DIO_FUA;
+	if (r->rwf & UEXT4_RW_HUGE)
+		flags |= IOMAP_DIO_HUGE;
 	return flags;
 }
 

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse/huge.h"
 #include "fuse/rings.h"
 
 #define WAKE_SIGNAL    SIGUSR1
@@ -33,7 +34,8 @@
 #define PAGE           4096u
 /* fuse_in_header and fuse_write_in: a write's data starts behind them. */
 #define WRITE_HEAD     80u
-#define REQUEST_MAX    (SRV_DATA_MAX + (size_t)4 * PAGE)
+_Static_assert(PAGE + SRV_DATA_MAX + 4 * PAGE <= HUGE_PAGE,
+		"a request and its page before fit into a huge page");
 
 static _Thread_local struct srv_worker me;
 
@@ -135,11 +137,25 @@ static void leave(struct crew *c)
 		say_ended(c);
 }
 
-/* The calling thread reads into @mem. */
-static void use_memory(char *mem)
+/* Room for the requests of @w. */
+static int give_memory(const struct crew *c, struct crew_worker *w)
 {
-	me.data = mem + PAGE;
+	if (w->mem)
+		return 0;
+	w->mem = aligned_alloc(HUGE_PAGE, HUGE_PAGE);
+	if (!w->mem)
+		return -ENOMEM;
+	/* It pays where data is copied through a mapping. */
+	w->huge = c->in_memory && huge_make(w->mem, HUGE_PAGE);
+	return 0;
+}
+
+/* The calling thread is @w. */
+static void use_memory(const struct crew_worker *w)
+{
+	me.data = w->mem + PAGE;
 	me.size = SRV_DATA_MAX;
+	me.huge = w->huge;
 	/* Names lie at the end of the page before. memcmp() and the like read
 	 * past them, and do that slowly where no page is yet. */
 	me.data[0] = 0;
@@ -150,7 +166,7 @@ static void *worker_main(void *arg)
 	struct crew_worker *w = arg;
 	struct crew *c = w->crew;
 
-	use_memory(w->mem);
+	use_memory(w);
 	if (c->rings) {
 		work_besides(c, w->mem);
 	} else {
@@ -168,10 +184,9 @@ static int start_worker(struct crew *c)
 	int ret;
 
 	w->crew = c;
-	if (!w->mem)
-		w->mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
-	if (!w->mem)
-		return -ENOMEM;
+	ret = give_memory(c, w);
+	if (ret < 0)
+		return ret;
 	atomic_fetch_add(&c->running, 1);
 	ret = pthread_create(&w->thread, NULL, worker_main, w);
 	if (ret == 0)
@@ -191,6 +206,7 @@ static void ring_serve(void *ctx, struct ring_entry *e)
 	me.entry = e;
 	me.data = e->data;
 	me.size = e->size;
+	me.huge = c->in_memory && ring_entry_is_huge(e);
 	buf.mem = ring_request(e, &buf.size);
 	if (buf.mem) {
 		wire_request(buf.mem, buf.size);
@@ -279,10 +295,10 @@ static int greet(struct crew *c, char *why)
 	int n;
 
 	/* The first worker will have it. */
-	c->worker[0].mem = aligned_alloc(PAGE, REQUEST_MAX + PAGE);
-	if (!c->worker[0].mem)
-		return -ENOMEM;
-	use_memory(c->worker[0].mem);
+	n = give_memory(c, &c->worker[0]);
+	if (n < 0)
+		return n;
+	use_memory(&c->worker[0]);
 	buf.mem = c->worker[0].mem + PAGE - WRITE_HEAD;
 	while ((n = fuse_session_receive_buf(se, &buf)) == -EAGAIN ||
 			n == -EINTR)

@@ -25,6 +25,7 @@ struct crew_worker {
 	struct crew *crew;
 	pthread_t thread;
 	char *mem; /* of the requests it reads */
+	bool huge; /* that is in huge pages */
 };
 
 struct crew {

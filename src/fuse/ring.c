@@ -12,15 +12,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse/huge.h"
 #include "fuse/now.h"
 
-#define PAGE   4096u
+#define PAGE    4096u
 /* How long to ask before sleeping. */
-#define ASK_NS 20000u
+#define ASK_NS  20000u
 /* So many answers are told in one call, so that who asked can go on meanwhile. */
-#define BATCH  16u
+#define BATCH   16u
 /* An answer whose data takes the kernel long enough to copy. */
-#define LONG   65536u
+#define LONG    65536u
+/* So often huge pages are asked for: others may be at work in them just then. */
+#define BEG_MAX 8u
 
 /* ---- the kernel's words ---- */
 
@@ -151,6 +154,21 @@ static void place_entries(struct ring *r, const struct ring_opts *o)
 	}
 }
 
+/* @len bytes that begin with a huge page. MAP_FAILED if there are none. */
+static char *map_aligned(size_t len)
+{
+	char *mem = mmap(NULL, len + HUGE_PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before = -(uintptr_t)mem % HUGE_PAGE;
+
+	if (mem == MAP_FAILED)
+		return mem;
+	if (before > 0)
+		(void)munmap(mem, before);
+	(void)munmap(mem + before + len, HUGE_PAGE - before);
+	return mem + before;
+}
+
 int ring_open(struct ring *r, const struct ring_opts *o)
 {
 	int ret;
@@ -160,11 +178,11 @@ int ring_open(struct ring *r, const struct ring_opts *o)
 	r->nentries = count_entries(o);
 	if (r->nentries == 0)
 		return -EINVAL;
-	r->mem_size = r->nentries * (o->size + PAGE);
+	r->mem_size = (r->nentries * (o->size + PAGE) + HUGE_PAGE - 1) /
+			HUGE_PAGE * HUGE_PAGE;
 	r->entry = calloc(r->nentries, sizeof(*r->entry));
 	r->poke = eventfd(0, EFD_CLOEXEC);
-	r->mem = mmap(NULL, r->mem_size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	r->mem = map_aligned(r->mem_size);
 	ret = r->poke < 0 ? -errno : 0;
 	if (!r->entry || r->mem == MAP_FAILED)
 		ret = -ENOMEM;
@@ -388,6 +406,21 @@ void ring_settle(struct ring *r)
 	while (io_uring_sq_ready(&r->uring) > 0 &&
 			io_uring_submit(&r->uring) > 0)
 		;
+}
+
+bool ring_entry_is_huge(struct ring_entry *e)
+{
+	char *mem = e->ring->mem;
+	size_t first = (size_t)(e->data - mem) / HUGE_PAGE * HUGE_PAGE;
+	size_t end = (size_t)(e->data - mem) + e->size;
+
+	if (e->huge || e->begged == BEG_MAX || e->opcode != FUSE_WRITE ||
+			e->head->data_size < LONG)
+		return e->huge;
+	e->begged++;
+	end = (end + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	e->huge = huge_make(mem + first, end - first);
+	return e->huge;
 }
 
 size_t ring_data_size(const struct ring_entry *e)

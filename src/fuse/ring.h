@@ -54,6 +54,8 @@ struct ring_entry {
 	uint32_t opcode;
 	uint16_t queue;
 	bool answered;
+	bool huge;      /* data is in huge pages */
+	uint8_t begged; /* so often it was tried to have it so */
 	TAILQ_ENTRY(ring_entry) link;
 };
 
@@ -64,7 +66,7 @@ struct ring {
 	int poke; /* eventfd */
 	uint64_t poked;
 	struct ring_entry *entry;
-	char *mem;
+	char *mem; /* of whole huge pages */
 	size_t mem_size;
 	unsigned nentries;
 	unsigned ncpus;
@@ -115,6 +117,9 @@ void ring_settle(struct ring *r);
 
 /* The request in @e as one piece of *ret_len bytes. NULL: it makes no sense. */
 void *ring_request(struct ring_entry *e, size_t *ret_len);
+/* Does the request's data lie in huge pages? If there is much of it, it is seen to
+ * when such data first comes. */
+bool ring_entry_is_huge(struct ring_entry *e);
 /* Bytes that the request brings, or that it asks for to be read. */
 size_t ring_data_size(const struct ring_entry *e);
 /* Answer with @iov: a fuse_out_header, then pieces. They may lie in e->data, in

@@ -74,6 +74,7 @@ struct srv_worker {
 	 * arguments having been read by then. */
 	char *data;
 	size_t size;
+	bool huge; /* it lies in huge pages */
 	uint32_t groups[SRV_GROUPS_MAX];
 	/* The request is a STATX (wire.h), and its @unique; when what it asks
 	 * about was born. */

@@ -220,13 +220,15 @@ static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
 		const struct iovec *iov, uint64_t pos)
 {
 	bool tell;
-	unsigned as = srv_write_as(req, uext4_file_node(h->file), &tell);
+	unsigned how = srv_write_as(req, uext4_file_node(h->file), &tell);
 	unsigned tries = 0;
 	ssize_t n;
 
+	how |= UEXT4_RW_NOAPPEND;
+	if (srv_me()->huge)
+		how |= UEXT4_RW_HUGE;
 	do {
-		n = uext4_pwritev2(
-				h->file, iov, 1, pos, UEXT4_RW_NOAPPEND | as);
+		n = uext4_pwritev2(h->file, iov, 1, pos, how);
 	} while (srv_try_again(srv_of(req), (int)n, &tries));
 	if (n > 0 && tell)
 		srv_attr_changed(srv_of(req), ino);

@@ -93,6 +93,8 @@ static void dio_submit(struct iomap_dio *dio, bool last)
 		io->flags = dio->can_fua && f->dev->geo.volatile_cache
 				? BDEV_F_FUA
 				: 0;
+		if (dio->flags & IOMAP_DIO_HUGE)
+			io->flags |= BDEV_F_HUGE;
 		io->iov = bio->iov;
 		io->fixed = io->iovcnt == 1 ? dio->fixed : 0;
 		io->tag = BDEV_TAG(BDEV_TAG_DATA, f->inum);

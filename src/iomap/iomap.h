@@ -214,6 +214,7 @@ void iomap_file_fini(struct iomap_file *f);
 #define IOMAP_DIO_NOWAIT         0x1u
 #define IOMAP_DIO_OVERWRITE_ONLY 0x2u /* -EAGAIN unless pure overwrite */
 #define IOMAP_DIO_FUA            0x4u /* DSYNC: FUA where rule E6 allows it */
+#define IOMAP_DIO_HUGE           0x8u /* BDEV_F_HUGE */
 
 /* What dio->seen tells about a write. */
 #define IOMAP_DIO_UNWRITTEN 0x1u /* some of it was unwritten: convert */

@@ -273,8 +273,9 @@ static void a_device_reads_and_writes_the_same_bytes(void **state)
 	assert_memory_equal(f->got + LARGE, f->want + CHUNK + LARGE, LARGE);
 
 	memset(f->got, 0x77, SIZE);
-	assert_int_equal(
-			bdev_writev(f->dev, 4096, iov, 3, 0, BDEV_TAG_DATA), 0);
+	assert_int_equal(bdev_writev(f->dev, 4096, iov, 3, BDEV_F_HUGE,
+					 BDEV_TAG_DATA),
+			0);
 	assert_int_equal(pread(f->fd, f->got, SIZE, 0), SIZE);
 	memset(f->want + 4096, 0x77, 2 * LARGE + 512);
 	assert_memory_equal(f->got, f->want, SIZE);
@@ -319,7 +320,7 @@ static void metadata_changes_the_time_of_the_image(void **state)
 
 	use(f);
 	assert_int_equal(futimens(f->fd, past), 0);
-	assert_int_equal(bdev_write(f->dev, 0, f->want, LARGE, 0,
+	assert_int_equal(bdev_write(f->dev, 0, f->want, LARGE, BDEV_F_HUGE,
 					 BDEV_TAG_METADATA),
 			0);
 	assert_int_equal(fstat(f->fd, &st), 0);

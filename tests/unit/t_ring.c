@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "fuse/huge.h"
 #include "fuse/request.h"
 #include "fuse/ring.h"
 #include "fuse/rings.h"
@@ -288,6 +289,50 @@ static void rings_that_are_refused_fail_at_once(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, desk_open, desk_close)
 
+/* ---- huge pages ---- */
+
+static void large_writes_get_huge_pages_and_keep_their_bytes(void **state)
+{
+	size_t len = 2 * HUGE_PAGE;
+	char *mem = aligned_alloc(HUGE_PAGE, len);
+	struct ring ring = { .mem = mem, .mem_size = len };
+	/* Across the border of two. */
+	char *at = mem + HUGE_PAGE - DATA / 2;
+	struct desk d = {
+		.mem = at - PAGE,
+		.e = { .ring = &ring, .data = at, .size = DATA },
+	};
+	struct fuse_write_in op = { .size = DATA };
+	char *data = malloc(DATA);
+	unsigned i;
+
+	(void)state;
+	assert_true(mem && data);
+	memset(mem, 0x11, len);
+	d.e.head = (struct ring_head *)(void *)d.mem;
+	for (i = 0; i < DATA; i++)
+		data[i] = (char)(i * 13 + i / PAGE);
+	put(&d, FUSE_READ, &op, sizeof(op), data, DATA);
+	assert_false(ring_entry_is_huge(&d.e));
+	put(&d, FUSE_WRITE, &op, sizeof(op), data, PAGE);
+	assert_false(ring_entry_is_huge(&d.e));
+	assert_int_equal(d.e.begged, 0);
+	put(&d, FUSE_WRITE, &op, sizeof(op), data, DATA);
+	if (!ring_entry_is_huge(&d.e))
+		print_message("# no huge pages here\n");
+	assert_int_equal(d.e.begged, 1);
+	assert_memory_equal(at, data, DATA);
+	assert_int_equal(mem[0], 0x11);
+	assert_int_equal(mem[len - 1], 0x11);
+	/* Not asked for again, or a few times. */
+	for (i = 0; i < 100; i++)
+		(void)ring_entry_is_huge(&d.e);
+	assert_true(d.e.begged < 20);
+	assert_memory_equal(at, data, DATA);
+	free(data);
+	free(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +345,8 @@ int main(void)
 		CASE(an_answer_without_room_leaves_the_request),
 		cmocka_unit_test(what_may_take_long_is_told_from_what_may_not),
 		cmocka_unit_test(rings_that_are_refused_fail_at_once),
+		cmocka_unit_test(
+				large_writes_get_huge_pages_and_keep_their_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
