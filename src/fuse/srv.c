@@ -209,6 +209,12 @@ void srv_attr_changed(struct srv *s, fuse_ino_t ino)
 	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, -1, 0);
 }
 
+void srv_flush(struct srv *s, fuse_ino_t ino)
+{
+	srv_may_wait();
+	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, 0, 0);
+}
+
 /* Two that are equal by chance are told one request later. */
 static uint64_t told_of(const struct uext4_stat *st)
 {

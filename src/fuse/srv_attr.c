@@ -96,6 +96,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		.ctime = attr->st_ctim,
 	};
 	int ret = setattr_ids(s, &a);
+	bool kept = false;
 
 	/* An open file may be cut by who opened it, whatever its mode says
 	 * now. */
@@ -109,9 +110,15 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if ((a.mask & ~KEPT_TIMES) != 0)
 		a.mask &= ~UEXT4_SET_CTIME;
 	else if (a.mask & UEXT4_SET_CTIME)
+		kept = true;
+	if (kept)
 		cred.flags |= UEXT4_CRED_SUPER | UEXT4_CRED_CHECKED;
 	if (ret == 0)
 		ret = uext4_node_setattr(srv_node(s, ino), &a, &cred);
+	/* They are of writes before the file became immutable, whose own times
+	 * stand. */
+	if (kept && ret == -EPERM)
+		ret = 0;
 	if (ret < 0)
 		srv_reply(req, ret);
 	else

@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "fuse/srv.h"
@@ -71,17 +72,31 @@ static void get_flags(const struct ioctl_req *r)
 		reply_out(r, &st.flags, sizeof(st.flags));
 }
 
-static void set_flags(const struct ioctl_req *r)
+/* What was stored through mappings, or is only in the kernel's cache, could not be
+ * written any more once the file takes no writes. */
+static void change_flags(const struct ioctl_req *r, uint32_t flags)
 {
-	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS };
+	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS, .flags = flags };
+	struct uext4_stat st;
 	int ret;
 
-	if (!take_in(r, &a.flags, sizeof(a.flags)))
-		return;
-	ret = uext4_node_setattr(r->node, &a, &r->cred);
+	ret = uext4_node_stat(r->node, &st);
+	if (ret == 0 && S_ISREG(st.mode) &&
+			(flags & ~st.flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
+		srv_flush(r->s, r->ino);
+	if (ret == 0)
+		ret = uext4_node_setattr(r->node, &a, &r->cred);
 	if (ret == 0)
 		srv_attr_changed(r->s, r->ino);
 	reply_done(r, ret);
+}
+
+static void set_flags(const struct ioctl_req *r)
+{
+	uint32_t flags;
+
+	if (take_in(r, &flags, sizeof(flags)))
+		change_flags(r, flags);
 }
 
 /* FS_XFLAG_* beside FS_*_FL. */
@@ -115,28 +130,24 @@ static void get_xattr(const struct ioctl_req *r)
 
 static void set_xattr(const struct ioctl_req *r)
 {
-	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS };
 	struct fsxattr fa;
 	struct uext4_stat st;
+	uint32_t flags;
 	size_t i;
-	int ret = 0;
 
 	if (!take_in(r, &fa, sizeof(fa)) || !stat_it(r, &st))
 		return;
-	a.flags = st.flags;
+	flags = st.flags;
 	for (i = 0; i < NXFLAGS; i++) {
-		a.flags &= ~xflags[i].flag;
+		flags &= ~xflags[i].flag;
 		if (fa.fsx_xflags & xflags[i].xflag)
-			a.flags |= xflags[i].flag;
+			flags |= xflags[i].flag;
 	}
 	/* Flags that ext4 has nothing for are passed over, as by the kernel. */
 	if (fa.fsx_projid != 0)
-		ret = -EOPNOTSUPP;
-	if (ret == 0)
-		ret = uext4_node_setattr(r->node, &a, &r->cred);
-	if (ret == 0)
-		srv_attr_changed(r->s, r->ino);
-	reply_done(r, ret);
+		reply_done(r, -EOPNOTSUPP);
+	else
+		change_flags(r, flags);
 }
 
 static void get_version(const struct ioctl_req *r)

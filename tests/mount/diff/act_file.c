@@ -255,6 +255,7 @@ void act_mapstore(struct side *s, const struct dop *op, struct outcome *o)
 {
 	size_t before, len;
 	uint8_t *at = map(s, op, PROT_READ | PROT_WRITE, &before, &len, o);
+	int err;
 
 	if (!at)
 		return;
@@ -262,7 +263,12 @@ void act_mapstore(struct side *s, const struct dop *op, struct outcome *o)
 	errno = 0;
 	move_bytes(at + before, s->buf, len);
 	out_num(o, "fault", (uint64_t)errno);
-	if (out_ret(o, msync(at, before + len, MS_SYNC)) < 0)
-		out_num(o, "msync", 0);
+	errno = 0;
+	(void)msync(at, before + len, MS_SYNC);
+	err = errno;
+	out_num(o, "msync", (uint64_t)err);
 	(void)munmap(at, before + len);
+	if (err == EPERM) /* it cannot be written, and is shown no more */
+		(void)posix_fadvise(
+				side_fd(s, op->h), 0, 0, POSIX_FADV_DONTNEED);
 }

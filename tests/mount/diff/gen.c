@@ -143,6 +143,12 @@ static void any_user(struct gen *g, struct dop *op)
 		op->watch = gen_chance(g, 4) ? 2 : 1;
 }
 
+/* Is it about more than one's own directory? */
+static bool is_of_all(const struct dop *op)
+{
+	return op->kind == DOP_ioctl && (op->n[0] == 5 || op->n[0] == 6);
+}
+
 void gen_next(struct gen *g, struct dop *ret_op)
 {
 	g->count++;
@@ -164,6 +170,11 @@ void gen_next(struct gen *g, struct dop *ret_op)
 	}
 	any_user(g, ret_op);
 	gen_args(g, ret_op);
+	if (side_shared && is_of_all(ret_op)) {
+		dop_fini(ret_op);
+		dop_init(ret_op, DOP_umask);
+		gen_args(g, ret_op);
+	}
 }
 
 /* ---- what it teaches ---- */

@@ -5,6 +5,8 @@
  *
  *	mount_diff --dir-a KERNEL --dir-b OURS [--profile P] [--seed N]
  *		[--ops M] [--seconds S] [--save FILE]
+ *	mount_diff --dir-a KERNEL/N --dir-b OURS/N --shared ...
+ *		others are at work on the same mounts
  *	mount_diff --dir-a KERNEL --dir-b OURS --replay FILE
  *	mount_diff --dir-a KERNEL --dir-b OURS --trees
  *	mount_diff --dir-b OURS --dump
@@ -44,7 +46,8 @@ static void usage(void)
 	fputs("usage: mount_diff --dir-a DIR --dir-b DIR [--profile P] "
 	      "[--seed N] [--ops M]\n"
 	      "       [--seconds S] [--save FILE] [--replay FILE] [--strict] "
-	      "[--break FAULT]\n"
+	      "[--shared]\n"
+	      "       [--break FAULT]\n"
 	      "       mount_diff --dir-a DIR --dir-b DIR --trees\n"
 	      "       mount_diff --dir-b DIR --dump\n"
 	      "       mount_diff --differences | --breaks\n",
@@ -65,6 +68,7 @@ static void parse(int argc, char **argv, struct args *ret_a)
 		{ "replay", 1, NULL, 'r' },
 		{ "break", 1, NULL, 'k' },
 		{ "strict", 0, NULL, 'S' },
+		{ "shared", 0, NULL, 'H' },
 		{ "trees", 0, NULL, 'T' },
 		{ "dump", 0, NULL, 'D' },
 		{ "differences", 0, NULL, 'L' },
@@ -105,6 +109,9 @@ static void parse(int argc, char **argv, struct args *ret_a)
 			break;
 		case 'S':
 			ret_a->strict = true;
+			break;
+		case 'H':
+			side_shared = true;
 			break;
 		case 'T':
 			ret_a->trees = true;

@@ -20,6 +20,7 @@ const struct side_user side_users[SIDE_USERS] = {
 
 struct side_slot side_slots[SIDE_SLOTS];
 uint64_t side_max_size;
+bool side_shared;
 
 /* The side that was opened first, which is asked about slots. */
 static const struct side *first;

@@ -52,6 +52,9 @@ struct side_slot {
 extern struct side_slot side_slots[SIDE_SLOTS];
 /* The largest that a file can be. */
 extern uint64_t side_max_size;
+/* Others are at work on the same file systems, below directories of their own:
+ * what belongs to all of a file system is not looked at. */
+extern bool side_shared;
 
 /* Where the file in a slot ends, and where its position is; 0: unknown. */
 int64_t side_slot_size(int slot);

@@ -8,7 +8,7 @@ usage: t_diff.py UEXT4 MOUNT_DIFF [CASE]...          the test; output is TAP
        t_diff.py UEXT4 MOUNT_DIFF --sweep PROFILE SEEDS CALLS
 
 A case is a profile, or "tester" (what shows that the tester notices), "known"
-(known.prog), or "list" (of allowed differences: the page is right, and every
+(known.prog), "beside" (programs side by side), or "list" (of allowed differences: the page is right, and every
 entry is met).
 --second kernel (or kernel:OPTIONS) ahead of --try and the like mounts the
 second image with the kernel, too; --second ours:OPTIONS is our mount with options.
@@ -35,6 +35,7 @@ PAGE = pathlib.Path(__file__).parents[3] / "docs" / "mount-differences.md"
 KNOWN = pathlib.Path(__file__).parent / "known.prog"
 SECOND = os.environ.get("MOUNT_DIFF_SECOND", "ours")
 SHRINKS = 60                        # seconds at most, in the test
+BESIDE = 4                          # programs
 HANGS = 120                         # seconds without an end
 
 
@@ -265,6 +266,41 @@ class Test:
             return str(e)
         return "shorter:\n" + "\n".join(calls)
 
+    def beside(self):
+        """Programs side by side, each in a directory of its own."""
+        ops = ["--ops", OPS // len(rig.PROFILES) // 2]
+        if SECONDS:
+            ops = ["--seconds", max(SECONDS // len(rig.PROFILES), 1)]
+        with rig.Rig(self.tool.uext4, "ext4-4k", SECOND) as r:
+            r.fresh()
+            r.mount()
+            works = []
+            for n in range(BESIDE):
+                dirs = [m / str(n) for m in r.mounts]
+                for d in dirs:
+                    d.mkdir()
+                works.append(subprocess.Popen(
+                    [self.tool.mount_diff, "--dir-a", dirs[0], "--dir-b",
+                     dirs[1], "--profile", r.profile, "--shared", "--seed",
+                     str(SEED + n), *map(str, ops)], stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    text=True, errors="replace"))
+            try:
+                said = [w.communicate(timeout=HANGS + SECONDS)[0]
+                        for w in works]
+            finally:
+                for w in works:
+                    w.kill()
+            dump = self.tool.dump(r)
+            said += [ended(r.umount(n, check=False)) for n in (1, 0)]
+            failed = any(w.returncode for w in works)
+            if not failed:
+                said.append(self.tool.afterwards(r, dump))
+        said = "".join(said)
+        self.note(said)
+        assert not failed and "difference: " not in said, said
+        return said
+
     def tester(self):
         """Nothing where both are the kernel's; every fault that is put on."""
         with rig.Rig(self.tool.uext4, "ext4-4k", "kernel") as r:
@@ -303,7 +339,8 @@ class Test:
     def cases(self):
         return {"tester": self.tester,
                 **{p: lambda p=p: self.profile(p) for p in rig.PROFILES},
-                "known": self.known, "list": self.list}
+                "known": self.known, "beside": self.beside,
+                "list": self.list}
 
 
 def run(tool, names):

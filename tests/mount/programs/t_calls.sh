@@ -46,6 +46,19 @@ case_an_interrupted_copy_stops() {
 	fsck_clean "$WORK/img"
 }
 
+case_what_was_written_before_a_file_became_immutable_stays() {
+	local opts all="threads=1 writeback_cache"
+
+	[ "$WITH" = ours ] || all=
+	for opts in "" $all; do
+		make_image "$WORK/img" 64M
+		mount_ours "$WORK/img" "$MNT" "$opts"
+		timeout 20 python3 "$LIB/programs/frozen.py" "$MNT"
+		umount_ours "$MNT"
+		fsck_clean "$WORK/img"
+	done
+}
+
 # The kernel has the mode cached, and must hear that it changed.
 case_truncating_by_others_takes_setuid_away() {
 	need setpriv
