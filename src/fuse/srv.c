@@ -209,10 +209,10 @@ void srv_attr_changed(struct srv *s, fuse_ino_t ino)
 	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, -1, 0);
 }
 
-void srv_flush(struct srv *s, fuse_ino_t ino)
+void srv_flush(struct srv *s, fuse_ino_t ino, off_t pos, off_t len)
 {
 	srv_may_wait();
-	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, 0, 0);
+	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, pos, len);
 }
 
 /* Two that are equal by chance are told one request later. */

@@ -123,9 +123,10 @@ int srv_entry(struct srv *s, struct uext4_node *node,
 void srv_reply_node(fuse_req_t req, int err, struct uext4_node *node);
 /* @err: 0 or negative errno, for calls that answer nothing else. */
 void srv_reply(fuse_req_t req, int err);
-/* What the kernel's page cache has of @ino and is not written is, in requests of
- * their own: somebody else serves them meanwhile. Its pages are dropped. */
-void srv_flush(struct srv *s, fuse_ino_t ino);
+/* What the kernel's page cache has of @ino in [@pos, @pos + @len) and is not
+ * written, is, in requests of their own: somebody else serves them meanwhile. The
+ * pages are dropped. @len 0: to the end. */
+void srv_flush(struct srv *s, fuse_ino_t ino, off_t pos, off_t len);
 /* Attributes of @ino have changed by more than what was asked for. */
 void srv_attr_changed(struct srv *s, fuse_ino_t ino);
 /* The kernel is told @st of @ino: what may change without a request of its own

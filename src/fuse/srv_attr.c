@@ -9,7 +9,8 @@
 
 #include "fuse/srv.h"
 
-static void reply_attr(fuse_req_t req, fuse_ino_t ino)
+/* @heard: the kernel looks at the answer. */
+static void reply_attr(fuse_req_t req, fuse_ino_t ino, bool heard)
 {
 	struct srv *s = srv_of(req);
 	struct uext4_stat st;
@@ -22,14 +23,15 @@ static void reply_attr(fuse_req_t req, fuse_ino_t ino)
 		return;
 	}
 	srv_stat_to_host(s, &st, &host);
-	srv_attr_told(s, ino, &st);
+	if (heard)
+		srv_attr_told(s, ino, &st);
 	srv_me()->born = st.btime;
 	(void)fuse_reply_attr(req, &host, SRV_FOREVER);
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	reply_attr(req, ino);
+	reply_attr(req, ino, true);
 }
 
 #define KEPT_TIMES (UEXT4_SET_ATIME | UEXT4_SET_MTIME | UEXT4_SET_CTIME)
@@ -122,7 +124,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if (ret < 0)
 		srv_reply(req, ret);
 	else
-		reply_attr(req, ino);
+		reply_attr(req, ino, !kept);
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -23,6 +23,9 @@
 
 #include "fuse/srv.h"
 
+/* So many holes that turn out to be none are passed by in one call. */
+#define SEEK_TRIES 1000u
+
 /* ---- open and close ---- */
 
 static unsigned flags_from_host(int host)
@@ -302,20 +305,72 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
 	srv_reply(req, ret);
 }
 
+static int64_t seek(struct uext4_file *file, off_t pos, int whence)
+{
+	if (pos < 0)
+		return -ENXIO;
+	if (whence == SEEK_DATA)
+		return uext4_seek_data(file, (uint64_t)pos);
+	if (whence == SEEK_HOLE)
+		return uext4_seek_hole(file, (uint64_t)pos);
+	return -EINVAL;
+}
+
+/* The hole that an answer @at to a seek from @pos speaks of; *ret_len 0: to the
+ * end of all. False: it speaks of none. */
+static bool told_hole(struct uext4_file *file, off_t pos, int whence,
+		int64_t at, off_t *ret_pos, off_t *ret_len)
+{
+	int64_t end = at;
+
+	*ret_pos = pos;
+	*ret_len = 0;
+	if (at == -ENXIO)
+		return pos >= 0;
+	if (at < 0)
+		return false;
+	if (whence == SEEK_HOLE) {
+		*ret_pos = (off_t)at;
+		end = uext4_seek_data(file, (uint64_t)at);
+		if (end < 0)
+			return true;
+	}
+	*ret_len = (off_t)end - *ret_pos;
+	return *ret_len > 0;
+}
+
+/* What was stored through a mapping, or is still in the kernel's cache, is data as
+ * well: where a hole is told of, it is looked for. Without writeback_cache there is
+ * none behind the end of the file. */
+static int64_t seek_again(struct srv *s, fuse_ino_t ino,
+		struct uext4_file *file, off_t pos, int whence)
+{
+	int64_t at = seek(file, pos, whence);
+	int64_t was = at - 1;
+	struct uext4_stat st;
+	unsigned tries;
+	off_t hole;
+	off_t len;
+
+	for (tries = 0; tries < SEEK_TRIES && at != was; tries++) {
+		if (!told_hole(file, pos, whence, at, &hole, &len) ||
+				uext4_node_stat(uext4_file_node(file), &st) < 0)
+			break;
+		if ((uint64_t)hole >= st.size && !s->opts->writeback_cache)
+			break;
+		srv_flush(s, ino, hole, len);
+		was = at;
+		at = seek(file, pos, whence);
+	}
+	return at;
+}
+
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t pos, int whence,
 		struct fuse_file_info *fi)
 {
-	struct uext4_file *file = srv_handle(fi)->file;
-	int64_t at;
+	int64_t at = seek_again(
+			srv_of(req), ino, srv_handle(fi)->file, pos, whence);
 
-	if (pos < 0)
-		at = -ENXIO;
-	else if (whence == SEEK_DATA)
-		at = uext4_seek_data(file, (uint64_t)pos);
-	else if (whence == SEEK_HOLE)
-		at = uext4_seek_hole(file, (uint64_t)pos);
-	else
-		at = -EINVAL;
 	if (at < 0)
 		srv_reply(req, (int)at);
 	else

@@ -83,7 +83,7 @@ static void change_flags(const struct ioctl_req *r, uint32_t flags)
 	ret = uext4_node_stat(r->node, &st);
 	if (ret == 0 && S_ISREG(st.mode) &&
 			(flags & ~st.flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
-		srv_flush(r->s, r->ino);
+		srv_flush(r->s, r->ino, 0, 0);
 	if (ret == 0)
 		ret = uext4_node_setattr(r->node, &a, &r->cred);
 	if (ret == 0)

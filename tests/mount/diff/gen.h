@@ -29,6 +29,7 @@ struct gen {
 	uint64_t rnd;
 	uint64_t block_size;
 	uint64_t max_size; /* of a file */
+	bool writeback;    /* what cannot be written is found out later */
 	bool full;         /* the disk is to become full at times */
 	unsigned filled;   /* calls left until it is emptied */
 	bool emptied;      /* just now */

@@ -70,7 +70,8 @@ static int64_t any_pos_or_none(struct gen *g)
 		(int64_t)g->max_size, (int64_t)g->max_size + 1,
 		(int64_t)g->max_size - 1, 1ll << 40 };
 
-	return gen_chance(g, 4) ? GEN_PICK(g, none) : any_pos(g);
+	return !g->writeback && gen_chance(g, 4) ? GEN_PICK(g, none)
+						 : any_pos(g);
 }
 
 static int64_t any_len(struct gen *g)

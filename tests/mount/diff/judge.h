@@ -11,6 +11,7 @@ struct judge {
 	bool strict;        /* nothing may differ */
 	bool closer;        /* sparse.h, of the present call */
 	bool linear;        /* directories have no index */
+	bool writeback;     /* times are those of the kernel in front */
 	unsigned long *met; /* how often each entry of the list was; owned */
 	unsigned long wrong;
 };

@@ -7,6 +7,9 @@
  *		[--ops M] [--seconds S] [--save FILE]
  *	mount_diff --dir-a KERNEL/N --dir-b OURS/N --shared ...
  *		others are at work on the same mounts
+ *	mount_diff ... --writeback
+ *		of a mount with writeback_cache: times and the largest size
+ *		are those of the kernel in front
  *	mount_diff --dir-a KERNEL --dir-b OURS --replay FILE
  *	mount_diff --dir-a KERNEL --dir-b OURS --trees
  *	mount_diff --dir-b OURS --dump
@@ -38,7 +41,7 @@ struct args {
 	const char *dir_a, *dir_b, *profile, *save, *replay, *break_;
 	uint64_t seed;
 	unsigned long ops, seconds;
-	bool strict, trees, dump, differences, breaks;
+	bool strict, writeback, trees, dump, differences, breaks;
 };
 
 static void usage(void)
@@ -47,6 +50,7 @@ static void usage(void)
 	      "[--seed N] [--ops M]\n"
 	      "       [--seconds S] [--save FILE] [--replay FILE] [--strict] "
 	      "[--shared]\n"
+	      "       [--writeback]\n"
 	      "       [--break FAULT]\n"
 	      "       mount_diff --dir-a DIR --dir-b DIR --trees\n"
 	      "       mount_diff --dir-b DIR --dump\n"
@@ -69,6 +73,7 @@ static void parse(int argc, char **argv, struct args *ret_a)
 		{ "break", 1, NULL, 'k' },
 		{ "strict", 0, NULL, 'S' },
 		{ "shared", 0, NULL, 'H' },
+		{ "writeback", 0, NULL, 'N' },
 		{ "trees", 0, NULL, 'T' },
 		{ "dump", 0, NULL, 'D' },
 		{ "differences", 0, NULL, 'L' },
@@ -112,6 +117,9 @@ static void parse(int argc, char **argv, struct args *ret_a)
 			break;
 		case 'H':
 			side_shared = true;
+			break;
+		case 'N':
+			ret_a->writeback = true;
 			break;
 		case 'T':
 			ret_a->trees = true;
@@ -178,7 +186,9 @@ static bool random_program(struct run *r, const struct args *args)
 
 	gen_init(&g, args->seed);
 	g.full = strcmp(args->profile, "full") == 0;
-	g.max_size = side_max_size;
+	/* What is too far for the server, the kernel in front takes. */
+	g.writeback = args->writeback;
+	g.max_size = args->writeback ? side_max_size / 2 : side_max_size;
 	if (fstatfs(r->a.root, &st) == 0)
 		g.block_size = (uint64_t)st.f_bsize;
 	while (same &&
@@ -214,6 +224,7 @@ static int run(const struct args *args)
 	breaks_choose(args->break_);
 	run_init(r, args->dir_a, args->dir_b, args->strict);
 	r->judge.linear = strcmp(args->profile, "no-index") == 0;
+	r->judge.writeback = args->writeback;
 	side_max_size = max_size(r);
 	same = args->replay ? replay(r, args->replay) : random_program(r, args);
 	if (!same)
@@ -240,6 +251,7 @@ static int trees(const struct args *args)
 	int ret;
 
 	run_init(r, args->dir_a, args->dir_b, args->strict);
+	r->judge.writeback = args->writeback;
 	trees_compare(&r->judge, &r->a, &r->b);
 	ret = r->judge.wrong ? 1 : 0;
 	run_fini(r);

@@ -46,17 +46,26 @@ case_an_interrupted_copy_stops() {
 	fsck_clean "$WORK/img"
 }
 
-case_what_was_written_before_a_file_became_immutable_stays() {
+# each_way PROGRAM: on mounts that keep more and less in the kernel's cache.
+each_way() {
 	local opts all="threads=1 writeback_cache"
 
 	[ "$WITH" = ours ] || all=
 	for opts in "" $all; do
 		make_image "$WORK/img" 64M
 		mount_ours "$WORK/img" "$MNT" "$opts"
-		timeout 20 python3 "$LIB/programs/frozen.py" "$MNT"
+		timeout 20 python3 "$LIB/programs/$1" "$MNT"
 		umount_ours "$MNT"
 		fsck_clean "$WORK/img"
 	done
+}
+
+case_what_was_written_before_a_file_became_immutable_stays() {
+	each_way frozen.py
+}
+
+case_seeking_finds_what_only_the_kernel_has_yet() {
+	each_way seek_cached.py
 }
 
 # The kernel has the mode cached, and must hear that it changed.
