@@ -3,11 +3,13 @@
 #include "bdev/mapcopy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -178,13 +180,24 @@ static bool is_memory(int fd)
 			(fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
+/* Whose file it is not, and who may not write it, mincore() tells that every page
+ * is there. */
+static bool may_ask(int fd)
+{
+	struct stat st;
+
+	return (fstat(fd, &st) == 0 && st.st_uid == geteuid()) ||
+			faccessat(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) ==
+			0;
+}
+
 int mapcopy_open(int fd, uint64_t size, bool read_only, struct mapcopy **ret_mc)
 {
 	int prot = PROT_READ | (read_only ? 0 : PROT_WRITE);
 	struct mapcopy *mc;
 	void *at;
 
-	if (!is_memory(fd) || size == 0 || size > FILE_MAX)
+	if (!is_memory(fd) || !may_ask(fd) || size == 0 || size > FILE_MAX)
 		return -EOPNOTSUPP;
 	mc = calloc(1, sizeof(*mc));
 	if (!mc)

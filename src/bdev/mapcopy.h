@@ -44,7 +44,7 @@ struct mapcopy {
 };
 
 /* @fd: a file of @size bytes, open for both unless @read_only. -EOPNOTSUPP where
- * its pages are not memory, or it is too large. */
+ * its pages are not memory, or it is too large, or somebody else's. */
 int mapcopy_open(
 		int fd, uint64_t size, bool read_only, struct mapcopy **ret_mc);
 /* NULL is fine. */

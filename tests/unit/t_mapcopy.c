@@ -238,6 +238,32 @@ static void files_on_disks_are_not_mapped(void **state)
 	(void)close(fd);
 }
 
+static void files_of_others_are_not_mapped(void **state)
+{
+	struct file *f = *state;
+	struct mapcopy *mc;
+	int fd;
+
+	begin(f);
+	if (geteuid() != 0) {
+		print_message("skip: needs root\n");
+		skip();
+	}
+	assert_int_equal(fchmod(f->fd, 0644), 0);
+	assert_int_equal(seteuid(65534), 0);
+	fd = open(f->path, O_RDONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(mapcopy_open(fd, SIZE, true, &mc), -EOPNOTSUPP);
+	close(fd);
+	assert_int_equal(seteuid(0), 0);
+	fd = open(f->path, O_RDONLY);
+	assert_int_equal(mapcopy_open(fd, SIZE, true, &f->mc), 0);
+	close(fd);
+	warm(f);
+	assert_int_equal(mapcopy_read(f->mc, 0, f->got, SIZE), SIZE);
+	assert_memory_equal(f->got, f->want, SIZE);
+}
+
 /* ---- as part of a device ---- */
 
 static void use(struct file *f)
@@ -399,6 +425,7 @@ int main(void)
 		CASE(what_was_punched_is_not_touched),
 		CASE(a_file_cut_short_is_left_to_read_and_write),
 		cmocka_unit_test(files_on_disks_are_not_mapped),
+		CASE(files_of_others_are_not_mapped),
 		CASE(a_device_reads_and_writes_the_same_bytes),
 		CASE(a_device_that_was_cut_short_says_so),
 		CASE(a_discard_is_seen_through_the_mapping),
