@@ -212,12 +212,14 @@ static int file_fallocate(
 	return 0;
 }
 
-/* Until it fails, perhaps, in the middle. */
 static int file_punch(struct bdev_file *f, uint64_t pos, uint64_t len)
 {
 	struct mapcopy *mc = atomic_load(&f->copies);
-	int ret = file_fallocate(f, FALLOC_FL_PUNCH_HOLE, pos, len);
+	int ret;
 
+	if (mc)
+		mapcopy_punched(mc, pos, len);
+	ret = file_fallocate(f, FALLOC_FL_PUNCH_HOLE, pos, len);
 	if (mc)
 		mapcopy_punched(mc, pos, len);
 	return ret;

@@ -11,7 +11,9 @@
  *
  * Rules    (MC1) Only ready chunks are touched, in which every page is there:
  *                through a mapping, to read a hole is to fill it. Who punches
- *                says so afterwards; the chunk is cold then.
+ *                says so before and afterwards; the chunk is cold then. (What
+ *                is punched while its chunk is looked at may be filled again,
+ *                with zeroes.)
  *          (MC2) A write is copied by the kernel, page by page
  *                (process_vm_readv, from this process to itself): of a process
  *                that is killed in the middle no sector is half old and half

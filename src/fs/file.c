@@ -384,7 +384,8 @@ int file_check_write(struct uext4_file *file, const struct iovec *iov,
 		return ret;
 	if (rwf & UEXT4_RW_APPEND)
 		return -EINVAL;
-	if ((inode_flags(file->inode) & DINODE_F_APPEND) && !file->is_checked)
+	if ((inode_flags(file->inode) & DINODE_F_APPEND) && !file->is_checked &&
+			!(rwf & UEXT4_RW_LATE))
 		return -EPERM;
 	return 0;
 }

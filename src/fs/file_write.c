@@ -136,7 +136,8 @@ int write_checks(struct uext4_file *file, uint64_t pos, struct iov_iter *it,
 	int strip;
 	int ret;
 
-	if (inode_flags(inode) & DINODE_F_IMMUTABLE) /* W10 */
+	if ((inode_flags(inode) & DINODE_F_IMMUTABLE) &&
+			!(rwf & UEXT4_RW_LATE)) /* W10 */
 		return -EPERM;
 	if (it->count == 0) /* W11 */
 		return 0;

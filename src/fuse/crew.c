@@ -31,8 +31,6 @@
  * docs/bench.md. */
 #define THREADS_MEMORY 4u
 #define THREADS_DEVICE 16u
-/* One waits for what another one serves (srv_flush()). */
-#define WORKERS_MIN    2u
 #define PAGE           4096u
 /* fuse_in_header and fuse_write_in: a write's data starts behind them. */
 #define WRITE_HEAD     80u
@@ -325,8 +323,6 @@ int crew_start(struct crew *c, char *why)
 
 	atomic_store(&c->running, 1); /* until all are started */
 	ret = greet(c, why);
-	if (n < WORKERS_MIN)
-		n = WORKERS_MIN;
 	if (ret == 0 && c->rings) {
 		n = 1;
 		ret = rings_start(c->rings, &ring_ops, c);

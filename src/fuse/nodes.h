@@ -30,6 +30,8 @@ struct srv_node {
 	/* As it was first told, and SRV_NODE_TOLD. The kernel calls an inode
 	 * stale whose generation changes, as FS_IOC_SETVERSION makes it. */
 	_Atomic uint64_t generation;
+	/* When it became immutable or append-only, srv_now_ms(); 0: it did not. */
+	_Atomic int64_t frozen_at;
 	uint32_t ino;
 };
 

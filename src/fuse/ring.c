@@ -309,6 +309,12 @@ static void entry_came(struct ring_entry *e, int res, struct ring_list *ret)
 {
 	struct fuse_in_header in;
 
+	/* There is no such worker, and no room for one. */
+	if (e->async && (res == -ECANCELED || res == -EAGAIN)) {
+		e->async = false;
+		(void)command(e, CMD_COMMIT_AND_FETCH);
+		return;
+	}
 	if (res < 0) {
 		e->ring->alive--;
 		if (res != -ENOTCONN && res != -ECANCELED &&
@@ -372,7 +378,8 @@ void ring_commit(struct ring_entry *e)
 	struct io_uring *u = &e->ring->uring;
 	struct io_uring_sqe *sqe = command(e, CMD_COMMIT_AND_FETCH);
 
-	if (e->head->data_size >= LONG)
+	e->async = e->head->data_size >= LONG;
+	if (e->async)
 		sqe->flags |= IOSQE_ASYNC;
 	/* What goes wrong here does so in ring_wait(), too. */
 	if (io_uring_sq_ready(u) >= BATCH)

@@ -54,6 +54,7 @@ struct ring_entry {
 	uint32_t opcode;
 	uint16_t queue;
 	bool answered;
+	bool async;     /* a worker of the kernel was to take the answer */
 	bool huge;      /* data is in huge pages */
 	uint8_t begged; /* so often it was tried to have it so */
 	TAILQ_ENTRY(ring_entry) link;

@@ -20,7 +20,8 @@
  *               gets. A copy that waits for a helper, or comes after its
  *               INTERRUPT, is answered with EINTR then, as it is by /dev/fuse
  *               before it has begun; one that is worked at, libfuse finds.
- *               Nothing else ends so: no program expects it of a write.
+ *               Nothing else ends so: no program expects it of a write. Of very
+ *               many at a time some may come too late.
  *
  * Locks    rings.m is a leaf.
  */

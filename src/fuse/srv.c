@@ -209,12 +209,6 @@ void srv_attr_changed(struct srv *s, fuse_ino_t ino)
 	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, -1, 0);
 }
 
-void srv_flush(struct srv *s, fuse_ino_t ino, off_t pos, off_t len)
-{
-	srv_may_wait();
-	(void)fuse_lowlevel_notify_inval_inode(s->se, ino, pos, len);
-}
-
 /* Two that are equal by chance are told one request later. */
 static uint64_t told_of(const struct uext4_stat *st)
 {
@@ -247,7 +241,7 @@ void srv_attr_check(struct srv *s, fuse_ino_t ino)
 #define TRIES             2u
 #define TRY_AFTER_NS      1000000
 
-static int64_t now_ms(void)
+int64_t srv_now_ms(void)
 {
 	struct timespec t;
 
@@ -257,7 +251,8 @@ static int64_t now_ms(void)
 
 void srv_removed(struct srv *s)
 {
-	atomic_store_explicit(&s->removed_at, now_ms(), memory_order_relaxed);
+	atomic_store_explicit(
+			&s->removed_at, srv_now_ms(), memory_order_relaxed);
 }
 
 bool srv_try_again(struct srv *s, int ret, unsigned *tries)
@@ -267,7 +262,7 @@ bool srv_try_again(struct srv *s, int ret, unsigned *tries)
 			&s->removed_at, memory_order_relaxed);
 
 	if (ret != -ENOSPC || *tries >= TRIES || removed == 0 ||
-			now_ms() - removed > REMOVED_LATELY_MS)
+			srv_now_ms() - removed > REMOVED_LATELY_MS)
 		return false;
 	++*tries;
 	srv_may_wait();

@@ -123,10 +123,6 @@ int srv_entry(struct srv *s, struct uext4_node *node,
 void srv_reply_node(fuse_req_t req, int err, struct uext4_node *node);
 /* @err: 0 or negative errno, for calls that answer nothing else. */
 void srv_reply(fuse_req_t req, int err);
-/* What the kernel's page cache has of @ino in [@pos, @pos + @len) and is not
- * written, is, in requests of their own: somebody else serves them meanwhile. The
- * pages are dropped. @len 0: to the end. */
-void srv_flush(struct srv *s, fuse_ino_t ino, off_t pos, off_t len);
 /* Attributes of @ino have changed by more than what was asked for. */
 void srv_attr_changed(struct srv *s, fuse_ino_t ino);
 /* The kernel is told @st of @ino: what may change without a request of its own
@@ -135,6 +131,8 @@ void srv_attr_told(struct srv *s, fuse_ino_t ino, const struct uext4_stat *st);
 /* Say so if that is not true any more. */
 void srv_attr_check(struct srv *s, fuse_ino_t ino);
 
+/* A clock that does not go back, milliseconds; never 0. */
+int64_t srv_now_ms(void);
 /* Names were removed: what they named is freed when the kernel forgets it, in a
  * request of its own that comes later. */
 void srv_removed(struct srv *s);

@@ -9,7 +9,7 @@
 
 #include "fuse/srv.h"
 
-/* @heard: the kernel looks at the answer. */
+/* @heard: the kernel looks at the answer; it does not when it writes times back. */
 static void reply_attr(fuse_req_t req, fuse_ino_t ino, bool heard)
 {
 	struct srv *s = srv_of(req);
@@ -98,7 +98,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		.ctime = attr->st_ctim,
 	};
 	int ret = setattr_ids(s, &a);
-	bool kept = false;
+	bool kept;
 
 	/* An open file may be cut by who opened it, whatever its mode says
 	 * now. */
@@ -112,13 +112,13 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if ((a.mask & ~KEPT_TIMES) != 0)
 		a.mask &= ~UEXT4_SET_CTIME;
 	else if (a.mask & UEXT4_SET_CTIME)
-		kept = true;
-	if (kept)
 		cred.flags |= UEXT4_CRED_SUPER | UEXT4_CRED_CHECKED;
+	/* Those it writes back, of writes that were before the file became
+	 * immutable: the times that these got here stand. utimensat() asks for
+	 * more, or names no open file. */
+	kept = fi && a.mask == (UEXT4_SET_MTIME | UEXT4_SET_CTIME);
 	if (ret == 0)
 		ret = uext4_node_setattr(srv_node(s, ino), &a, &cred);
-	/* They are of writes before the file became immutable, whose own times
-	 * stand. */
 	if (kept && ret == -EPERM)
 		ret = 0;
 	if (ret < 0)

@@ -23,8 +23,8 @@
 
 #include "fuse/srv.h"
 
-/* So many holes that turn out to be none are passed by in one call. */
-#define SEEK_TRIES 1000u
+/* After so long the kernel has written what was dirty: twice what it waits. */
+#define LATE_MS 60000
 
 /* ---- open and close ---- */
 
@@ -238,16 +238,21 @@ static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
 	return n;
 }
 
-/* What comes out of the kernel's page cache is written by nobody. */
-static ssize_t write_page(
-		struct srv_handle *h, const struct iovec *iov, uint64_t pos)
+/* What comes out of the kernel's page cache is written by nobody. If the file
+ * became immutable or append-only not long ago, it may have been there before. */
+static ssize_t write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
+		const struct iovec *iov, uint64_t pos)
 {
+	int64_t frozen = atomic_load(&srv_node_of(s, ino)->frozen_at);
+	unsigned how = UEXT4_RW_NOAPPEND | UEXT4_RW_KEEPPRIV;
 	struct uext4_file *file = h->file;
 	int ret = h->direct ? handle_cached(h, &file) : 0;
 
-	return ret < 0 ? ret
-		       : uext4_pwritev2(file, iov, 1, pos,
-					 UEXT4_RW_NOAPPEND | UEXT4_RW_KEEPPRIV);
+	if (ret < 0)
+		return ret;
+	if (frozen != 0 && srv_now_ms() - frozen < LATE_MS)
+		how |= UEXT4_RW_LATE;
+	return uext4_pwritev2(file, iov, 1, pos, how);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
@@ -258,7 +263,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	ssize_t n;
 
 	memcpy(&iov.iov_base, &buf, sizeof(buf)); /* is only read from */
-	n = fi->writepage ? write_page(h, &iov, (uint64_t)pos)
+	n = fi->writepage ? write_page(srv_of(req), ino, h, &iov, (uint64_t)pos)
 			  : write_by(req, ino, h, &iov, (uint64_t)pos);
 	if (n < 0)
 		srv_reply(req, (int)n);
@@ -305,72 +310,24 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t pos,
 	srv_reply(req, ret);
 }
 
-static int64_t seek(struct uext4_file *file, off_t pos, int whence)
-{
-	if (pos < 0)
-		return -ENXIO;
-	if (whence == SEEK_DATA)
-		return uext4_seek_data(file, (uint64_t)pos);
-	if (whence == SEEK_HOLE)
-		return uext4_seek_hole(file, (uint64_t)pos);
-	return -EINVAL;
-}
-
-/* The hole that an answer @at to a seek from @pos speaks of; *ret_len 0: to the
- * end of all. False: it speaks of none. */
-static bool told_hole(struct uext4_file *file, off_t pos, int whence,
-		int64_t at, off_t *ret_pos, off_t *ret_len)
-{
-	int64_t end = at;
-
-	*ret_pos = pos;
-	*ret_len = 0;
-	if (at == -ENXIO)
-		return pos >= 0;
-	if (at < 0)
-		return false;
-	if (whence == SEEK_HOLE) {
-		*ret_pos = (off_t)at;
-		end = uext4_seek_data(file, (uint64_t)at);
-		if (end < 0)
-			return true;
-	}
-	*ret_len = (off_t)end - *ret_pos;
-	return *ret_len > 0;
-}
-
-/* What was stored through a mapping, or is still in the kernel's cache, is data as
- * well: where a hole is told of, it is looked for. Without writeback_cache there is
- * none behind the end of the file. */
-static int64_t seek_again(struct srv *s, fuse_ino_t ino,
-		struct uext4_file *file, off_t pos, int whence)
-{
-	int64_t at = seek(file, pos, whence);
-	int64_t was = at - 1;
-	struct uext4_stat st;
-	unsigned tries;
-	off_t hole;
-	off_t len;
-
-	for (tries = 0; tries < SEEK_TRIES && at != was; tries++) {
-		if (!told_hole(file, pos, whence, at, &hole, &len) ||
-				uext4_node_stat(uext4_file_node(file), &st) < 0)
-			break;
-		if ((uint64_t)hole >= st.size && !s->opts->writeback_cache)
-			break;
-		srv_flush(s, ino, hole, len);
-		was = at;
-		at = seek(file, pos, whence);
-	}
-	return at;
-}
-
+/* With writeback_cache only the kernel in front knows where data is, and how far: it
+ * answers by itself when it is told that we do not, and knows of no hole then. */
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t pos, int whence,
 		struct fuse_file_info *fi)
 {
-	int64_t at = seek_again(
-			srv_of(req), ino, srv_handle(fi)->file, pos, whence);
+	struct uext4_file *file = srv_handle(fi)->file;
+	int64_t at;
 
+	if (srv_of(req)->opts->writeback_cache)
+		at = -ENOSYS;
+	else if (pos < 0)
+		at = -ENXIO;
+	else if (whence == SEEK_DATA)
+		at = uext4_seek_data(file, (uint64_t)pos);
+	else if (whence == SEEK_HOLE)
+		at = uext4_seek_hole(file, (uint64_t)pos);
+	else
+		at = -EINVAL;
 	if (at < 0)
 		srv_reply(req, (int)at);
 	else

@@ -72,8 +72,8 @@ static void get_flags(const struct ioctl_req *r)
 		reply_out(r, &st.flags, sizeof(st.flags));
 }
 
-/* What was stored through mappings, or is only in the kernel's cache, could not be
- * written any more once the file takes no writes. */
+/* What was stored through mappings, or is only in the kernel's cache, is written
+ * later, when the file takes no writes any more: see write_page(). */
 static void change_flags(const struct ioctl_req *r, uint32_t flags)
 {
 	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS, .flags = flags };
@@ -83,7 +83,8 @@ static void change_flags(const struct ioctl_req *r, uint32_t flags)
 	ret = uext4_node_stat(r->node, &st);
 	if (ret == 0 && S_ISREG(st.mode) &&
 			(flags & ~st.flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
-		srv_flush(r->s, r->ino, 0, 0);
+		atomic_store(&srv_node_of(r->s, r->ino)->frozen_at,
+				srv_now_ms());
 	if (ret == 0)
 		ret = uext4_node_setattr(r->node, &a, &r->cred);
 	if (ret == 0)

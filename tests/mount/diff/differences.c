@@ -251,6 +251,11 @@ static bool access_to_write(const struct dop *op)
 	return op->kind == DOP_access && (op->n[0] & W_OK);
 }
 
+static bool store_through_map(const struct dop *op)
+{
+	return op->kind == DOP_mapstore;
+}
+
 static bool map_it(const struct dop *op)
 {
 	return op->kind == DOP_mapstore || op->kind == DOP_mapread;
@@ -300,15 +305,6 @@ static bool index_blocks(const struct difference_case *c)
 	/* With a node for its extents, if need be. */
 	return !c->op && is_field(c, "blocks") && S_ISDIR(c->mode) &&
 			(c->flags & FS_INDEX_FL) && more <= 40;
-}
-
-/* By a fault there, when it is written here. */
-static bool store_refused(const struct difference_case *c)
-{
-	if (!is_kind(c, DOP_mapstore))
-		return false;
-	return (is_field(c, "fault") && c->a == EFAULT && c->b == 0) ||
-			(is_field(c, "msync") && c->a == 0 && c->b == EPERM);
 }
 
 /* The kernel looks at alignment only where there is data. */
@@ -467,11 +463,12 @@ const struct difference differences[] = {
 			"mmap() of an append-only file that was opened for "
 			"writing before it became so is no EACCES",
 			"the same", NULL, map_it, EACCES, false },
-	{ DIFF_FIELD, DIFF_OF_FUSE,
-			"a store through a mapping of a file that became "
-			"immutable is EPERM at msync() or fsync(), and shown "
-			"until its page is dropped; it is no SIGBUS",
-			"the same", store_refused, NULL, 0, false },
+	{ DIFF_KERNEL_REFUSES, DIFF_OF_FUSE,
+			"a store through a mapping that was there before the "
+			"file became immutable is no SIGBUS; for a minute it "
+			"reaches the file, later it is EPERM at msync()",
+			"the same; what was stored before must not be lost",
+			NULL, store_through_map, EPERM, false },
 	{ DIFF_KERNEL_REFUSES, DIFF_OF_FUSE,
 			"lseek() to where no file can reach is no EINVAL",
 			"the kernel's FUSE knows no largest size", NULL,

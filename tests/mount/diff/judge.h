@@ -11,7 +11,8 @@ struct judge {
 	bool strict;        /* nothing may differ */
 	bool closer;        /* sparse.h, of the present call */
 	bool linear;        /* directories have no index */
-	bool writeback;     /* times are those of the kernel in front */
+	bool no_times;      /* those of the kernel in front are not ours */
+	bool writeback;     /* and it knows of no hole */
 	unsigned long *met; /* how often each entry of the list was; owned */
 	unsigned long wrong;
 };

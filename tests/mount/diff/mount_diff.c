@@ -8,8 +8,8 @@
  *	mount_diff --dir-a KERNEL/N --dir-b OURS/N --shared ...
  *		others are at work on the same mounts
  *	mount_diff ... --writeback
- *		of a mount with writeback_cache: times and the largest size
- *		are those of the kernel in front
+ *		of a mount with writeback_cache: times, holes and the largest
+ *		size are those of the kernel in front
  *	mount_diff --dir-a KERNEL --dir-b OURS --replay FILE
  *	mount_diff --dir-a KERNEL --dir-b OURS --trees
  *	mount_diff --dir-b OURS --dump
@@ -41,7 +41,7 @@ struct args {
 	const char *dir_a, *dir_b, *profile, *save, *replay, *break_;
 	uint64_t seed;
 	unsigned long ops, seconds;
-	bool strict, writeback, trees, dump, differences, breaks;
+	bool strict, writeback, no_times, trees, dump, differences, breaks;
 };
 
 static void usage(void)
@@ -50,7 +50,7 @@ static void usage(void)
 	      "[--seed N] [--ops M]\n"
 	      "       [--seconds S] [--save FILE] [--replay FILE] [--strict] "
 	      "[--shared]\n"
-	      "       [--writeback]\n"
+	      "       [--writeback] [--no-times]\n"
 	      "       [--break FAULT]\n"
 	      "       mount_diff --dir-a DIR --dir-b DIR --trees\n"
 	      "       mount_diff --dir-b DIR --dump\n"
@@ -73,7 +73,8 @@ static void parse(int argc, char **argv, struct args *ret_a)
 		{ "break", 1, NULL, 'k' },
 		{ "strict", 0, NULL, 'S' },
 		{ "shared", 0, NULL, 'H' },
-		{ "writeback", 0, NULL, 'N' },
+		{ "writeback", 0, NULL, 'W' },
+		{ "no-times", 0, NULL, 'N' },
 		{ "trees", 0, NULL, 'T' },
 		{ "dump", 0, NULL, 'D' },
 		{ "differences", 0, NULL, 'L' },
@@ -118,8 +119,11 @@ static void parse(int argc, char **argv, struct args *ret_a)
 		case 'H':
 			side_shared = true;
 			break;
-		case 'N':
+		case 'W':
 			ret_a->writeback = true;
+			break;
+		case 'N':
+			ret_a->no_times = true;
 			break;
 		case 'T':
 			ret_a->trees = true;
@@ -225,6 +229,7 @@ static int run(const struct args *args)
 	run_init(r, args->dir_a, args->dir_b, args->strict);
 	r->judge.linear = strcmp(args->profile, "no-index") == 0;
 	r->judge.writeback = args->writeback;
+	r->judge.no_times = args->writeback || args->no_times;
 	side_max_size = max_size(r);
 	same = args->replay ? replay(r, args->replay) : random_program(r, args);
 	if (!same)
@@ -252,6 +257,7 @@ static int trees(const struct args *args)
 
 	run_init(r, args->dir_a, args->dir_b, args->strict);
 	r->judge.writeback = args->writeback;
+	r->judge.no_times = args->writeback || args->no_times;
 	trees_compare(&r->judge, &r->a, &r->b);
 	ret = r->judge.wrong ? 1 : 0;
 	run_fini(r);

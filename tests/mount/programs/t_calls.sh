@@ -64,7 +64,7 @@ case_what_was_written_before_a_file_became_immutable_stays() {
 	each_way frozen.py
 }
 
-case_seeking_finds_what_only_the_kernel_has_yet() {
+case_who_copies_by_holes_loses_nothing() {
 	each_way seek_cached.py
 }
 
