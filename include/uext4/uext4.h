@@ -461,12 +461,12 @@ UEXT4_API struct uext4_node *uext4_file_node(struct uext4_file *file);
 /* With KILLPRIV: who writes is no member of the file's group, either. Setgid
  * goes although the group may not execute the file. */
 #define UEXT4_RW_KILLSGID 0x80u
-/* For servers: written back late. The bytes were taken before the file became
- * immutable or append-only, which therefore does not refuse them. */
-#define UEXT4_RW_LATE     0x200u
 /* A hint: the memory lies in huge pages. With UEXT4_MNT_MAPPED large direct writes
  * are copied out of such for less. */
 #define UEXT4_RW_HUGE     0x100u
+/* For servers: written back late. The bytes were taken before the file became
+ * immutable or append-only, which therefore does not refuse them. */
+#define UEXT4_RW_LATE     0x200u
 
 /* Bytes done. With UEXT4_O_DIRECT position and length obey uext4_dio_align(),
  * else -EINVAL; memory that does not is copied. Where direct I/O is not

@@ -321,9 +321,10 @@ UEXT4_MUST_CHECK int bdev_set_direct(struct bdev *dev);
 
 /*
  * From now on reads, and large writes of data with BDEV_F_HUGE, are copied through
- * a mapping, where that is faster: a file in tmpfs or ramfs, without O_DIRECT. The process's
- * handler of SIGBUS has to call mapcopy_fault(). One thread, before others use
- * @dev or while they do. -EOPNOTSUPP elsewhere, -ENOMEM; nothing is lost then.
+ * a mapping, where that is faster: a file in tmpfs or ramfs, without O_DIRECT. The
+ * process's handler of SIGBUS has to call mapcopy_fault(). One thread, before
+ * others use @dev or while they do. -EOPNOTSUPP elsewhere, -ENOMEM; nothing is
+ * lost then.
  */
 UEXT4_MUST_CHECK int bdev_map_copies(struct bdev *dev);
 

@@ -165,7 +165,7 @@ size_t mapcopy_write(
 	n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
 	if (n >= 0)
 		return (size_t)n;
-	if (errno != EFAULT)
+	if (errno == ENOSYS || errno == EPERM || errno == EACCES)
 		atomic_store(&mc->can_write, false);
 	return 0;
 }

@@ -178,7 +178,6 @@ static enum who who_does(
 static bool take(struct ring_thread *t, struct ring_entry *e)
 {
 	enum who who = who_does(t, e);
-
 	enum lent lent = KEPT;
 
 	if (who != WHO_RING)

@@ -150,8 +150,8 @@ int serve_umount(const char *dir, bool lazily)
 static void on_bus_error(int sig)
 {
 	uext4_sigbus();
-	(void)signal(sig,
-			SIG_DFL); /* it was something else: once more, and out */
+	/* It was something else: once more, and out. */
+	(void)signal(sig, SIG_DFL);
 }
 
 static int signals_open(struct pool *p)

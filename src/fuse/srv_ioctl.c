@@ -77,18 +77,21 @@ static void get_flags(const struct ioctl_req *r)
 static void change_flags(const struct ioctl_req *r, uint32_t flags)
 {
 	struct uext4_setattr a = { .mask = UEXT4_SET_FLAGS, .flags = flags };
+	_Atomic int64_t *frozen_at = &srv_node_of(r->s, r->ino)->frozen_at;
+	int64_t before = atomic_load(frozen_at);
 	struct uext4_stat st;
 	int ret;
 
 	ret = uext4_node_stat(r->node, &st);
 	if (ret == 0 && S_ISREG(st.mode) &&
 			(flags & ~st.flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
-		atomic_store(&srv_node_of(r->s, r->ino)->frozen_at,
-				srv_now_ms());
+		atomic_store(frozen_at, srv_now_ms());
 	if (ret == 0)
 		ret = uext4_node_setattr(r->node, &a, &r->cred);
 	if (ret == 0)
 		srv_attr_changed(r->s, r->ino);
+	else /* who may not set them does not begin the time again */
+		atomic_store(frozen_at, before);
 	reply_done(r, ret);
 }
 

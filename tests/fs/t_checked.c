@@ -149,6 +149,39 @@ static void checked_asks_for_no_permission(void **state)
 	env_end(e);
 }
 
+/* Bytes that somebody took before are not lost; nobody else's are taken. */
+static void late_bytes_reach_what_takes_none_any_more(void **state)
+{
+	static const uint32_t frozen[] = { FL_IMMUTABLE, FL_APPEND };
+	struct env *e = *state;
+	struct iovec iov = { (char[]){ "late" }, 4 };
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		struct uext4_file *f;
+
+		f = env_open(e, "/f", UEXT4_O_RDWR | UEXT4_O_CREAT);
+		env_fill(f, 0, 8192, 'x');
+		assert_int_equal(set_flags(e, "/f", frozen[i], NULL), 0);
+		assert_int_equal(uext4_pwritev2(f, &iov, 1, 4096,
+						 UEXT4_RW_NOAPPEND),
+				-EPERM);
+		env_expect(f, 0, 8192, 'x');
+		assert_int_equal(
+				uext4_pwritev2(f, &iov, 1, 4096,
+						UEXT4_RW_NOAPPEND |
+								UEXT4_RW_KEEPPRIV |
+								UEXT4_RW_LATE),
+				4);
+		assert_int_equal(set_flags(e, "/f", 0, NULL), 0);
+		env_expect(f, 0, 4096, 'x');
+		env_expect(f, 4097, 1, 'a');
+		env_expect(f, 4100, 4092, 'x');
+		env_close(f);
+	}
+	env_end(e);
+}
+
 static void checked_keeps_what_is_no_permission(void **state)
 {
 	struct env *e = *state;
@@ -372,6 +405,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 				checked_keeps_what_is_no_permission, setup,
 				teardown),
+		cmocka_unit_test_setup_teardown(
+				late_bytes_reach_what_takes_none_any_more,
+				setup, teardown),
 		cmocka_unit_test_setup_teardown(checked_writes_strip_privileges,
 				setup, teardown),
 		cmocka_unit_test_setup_teardown(
