@@ -174,7 +174,7 @@ static void refused_at_once(struct combo *c)
 	assert_int_equal(uext4_queue_prep(q, &s), -EINVAL);
 	s.op = UEXT4_OP_WRITE;
 	s.file = f;
-	s.flags = 0x100;
+	s.flags = 0x80000000u;
 	assert_int_equal(uext4_queue_prep(q, &s), -EINVAL);
 	s = (struct uext4_sqe){ .op = UEXT4_OP_WRITEV, .file = f, .len = 1 };
 	assert_int_equal(uext4_queue_prep(q, &s), -EINVAL); /* no iovecs */
@@ -208,6 +208,9 @@ static void every_flag(struct combo *c)
 	assert_int_equal(q_run_write(q, f, c->buf, 8192, 0, UEXT4_RW_DSYNC),
 			8192);
 	assert_int_equal(q_run_write(q, f, c->buf, 512, 8192, UEXT4_RW_SYNC),
+			512);
+	assert_int_equal(q_run_write(q, f, c->buf, 512, 8192,
+					 UEXT4_RW_HUGE | UEXT4_RW_LATE),
 			512);
 	/* NOWAIT: what is there can be written over, nothing else. */
 	memset(c->buf, 'n', 4096);
