@@ -174,10 +174,10 @@ struct uext4_mount_opts {
  * minutes at most; a line about it is logged. -EBUSY: somebody does. */
 UEXT4_API int uext4_mount(const char *path, const struct uext4_mount_opts *opts,
 		struct uext4_fs **ret_fs);
-/* For a handler of SIGBUS, set with SA_NODEFER, in a process that mounts with
- * UEXT4_MNT_MAPPED. If the calling thread is at such a copy, and somebody else has
- * cut the image short, it does not return: the copy ends and the request fails
- * with -EIO. Else it does nothing. */
+/* For a handler of SIGBUS in a process that mounts with UEXT4_MNT_MAPPED, which
+ * blocks no other signal. If the calling thread is at such a copy, and somebody
+ * else has cut the image short, it does not return: the copy ends and the request
+ * fails with -EIO. Else it does nothing. */
 UEXT4_API void uext4_sigbus(void);
 /* The same in two steps, so that a server can give up rights in between.
  * First: open the image or block device and lock it. Nothing of it is read. Of

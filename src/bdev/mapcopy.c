@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,8 +39,15 @@ static _Thread_local sigjmp_buf *volatile copying;
 
 void mapcopy_fault(void)
 {
-	if (copying)
-		siglongjmp(*copying, 1);
+	sigset_t bus;
+
+	if (!copying)
+		return;
+	/* The handler does not return, which would have done this. */
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	(void)pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
+	siglongjmp(*copying, 1);
 }
 
 /* ---- chunks ---- */

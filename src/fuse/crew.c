@@ -34,7 +34,7 @@
 #define PAGE           4096u
 /* fuse_in_header and fuse_write_in: a write's data starts behind them. */
 #define WRITE_HEAD     80u
-_Static_assert(PAGE + SRV_DATA_MAX + 4 * PAGE <= HUGE_PAGE,
+_Static_assert(SRV_DATA_MAX + (size_t)5 * PAGE <= HUGE_PAGE,
 		"a request and its page before fit into a huge page");
 
 static _Thread_local struct srv_worker me;

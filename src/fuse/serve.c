@@ -156,10 +156,6 @@ static void on_bus_error(int sig)
 
 static int signals_open(struct pool *p)
 {
-	struct sigaction bus = {
-		.sa_handler = on_bus_error,
-		.sa_flags = SA_NODEFER,
-	};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -168,7 +164,7 @@ static int signals_open(struct pool *p)
 	sigaddset(&set, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigaction(SIGBUS, &bus, NULL);
+	(void)signal(SIGBUS, on_bus_error);
 	p->signals = signalfd(-1, &set, SFD_CLOEXEC);
 	return p->signals < 0 ? -errno : 0;
 }
