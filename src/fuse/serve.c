@@ -156,6 +156,7 @@ static void on_bus_error(int sig)
 
 static int signals_open(struct pool *p)
 {
+	struct sigaction bus = { .sa_handler = on_bus_error };
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -164,7 +165,7 @@ static int signals_open(struct pool *p)
 	sigaddset(&set, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGBUS, on_bus_error);
+	(void)sigaction(SIGBUS, &bus, NULL);
 	p->signals = signalfd(-1, &set, SFD_CLOEXEC);
 	return p->signals < 0 ? -errno : 0;
 }
