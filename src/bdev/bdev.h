@@ -324,7 +324,7 @@ UEXT4_MUST_CHECK int bdev_set_direct(struct bdev *dev);
  * a mapping, where that is faster: a file in tmpfs or ramfs, without O_DIRECT. The
  * process's handler of SIGBUS has to call mapcopy_fault(). One thread, before
  * others use @dev or while they do. -EOPNOTSUPP elsewhere, -ENOMEM; nothing is
- * lost then.
+ * lost then. (The handler of a user of the library calls uext4_sigbus().)
  */
 UEXT4_MUST_CHECK int bdev_map_copies(struct bdev *dev);
 

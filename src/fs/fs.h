@@ -114,6 +114,9 @@ int fs_mount_hooked(struct bdev *dev, bool owns_dev,
 		const struct fs_hooks *hooks, struct uext4_fs **ret_fs);
 /* The clock of time stamps; @owner is the mount. */
 struct timespec fs_now(void *owner);
+/* opts.c: @opts with the defaults filled in (NULL: those), and the log by them;
+ * -EINVAL for what makes no sense. */
+int fs_take_opts(struct uext4_fs *fs, const struct uext4_mount_opts *opts);
 /* Stop without writing anything more, as a power cut would: for tests. */
 void fs_crash(struct uext4_fs *fs);
 

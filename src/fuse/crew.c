@@ -206,7 +206,7 @@ static void ring_serve(void *ctx, struct ring_entry *e)
 	me.entry = e;
 	me.data = e->data;
 	me.size = e->size;
-	me.huge = c->in_memory && ring_entry_is_huge(e);
+	me.huge = c->in_memory && ring_want_huge(e);
 	buf.mem = ring_request(e, &buf.size);
 	if (buf.mem) {
 		wire_request(buf.mem, buf.size);

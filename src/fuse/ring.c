@@ -415,7 +415,7 @@ void ring_settle(struct ring *r)
 		;
 }
 
-bool ring_entry_is_huge(struct ring_entry *e)
+bool ring_want_huge(struct ring_entry *e)
 {
 	char *mem = e->ring->mem;
 	size_t first = (size_t)(e->data - mem) / HUGE_PAGE * HUGE_PAGE;

@@ -118,9 +118,9 @@ void ring_settle(struct ring *r);
 
 /* The request in @e as one piece of *ret_len bytes. NULL: it makes no sense. */
 void *ring_request(struct ring_entry *e, size_t *ret_len);
-/* Does the request's data lie in huge pages? If there is much of it, it is seen to
- * when such data first comes. */
-bool ring_entry_is_huge(struct ring_entry *e);
+/* Have the entry's data lie in huge pages, if what the request brings is long enough
+ * to pay for that. Does it? By who has the entry. */
+bool ring_want_huge(struct ring_entry *e);
 /* Bytes that the request brings, or that it asks for to be read. */
 size_t ring_data_size(const struct ring_entry *e);
 /* Answer with @iov: a fuse_out_header, then pieces. They may lie in e->data, in

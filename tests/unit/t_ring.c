@@ -313,12 +313,12 @@ static void large_writes_get_huge_pages_and_keep_their_bytes(void **state)
 	for (i = 0; i < DATA; i++)
 		data[i] = (char)(i * 13 + i / PAGE);
 	put(&d, FUSE_READ, &op, sizeof(op), data, DATA);
-	assert_false(ring_entry_is_huge(&d.e));
+	assert_false(ring_want_huge(&d.e));
 	put(&d, FUSE_WRITE, &op, sizeof(op), data, PAGE);
-	assert_false(ring_entry_is_huge(&d.e));
+	assert_false(ring_want_huge(&d.e));
 	assert_int_equal(d.e.begged, 0);
 	put(&d, FUSE_WRITE, &op, sizeof(op), data, DATA);
-	if (!ring_entry_is_huge(&d.e))
+	if (!ring_want_huge(&d.e))
 		print_message("# no huge pages here\n");
 	assert_int_equal(d.e.begged, 1);
 	assert_memory_equal(at, data, DATA);
@@ -326,7 +326,7 @@ static void large_writes_get_huge_pages_and_keep_their_bytes(void **state)
 	assert_int_equal(mem[len - 1], 0x11);
 	/* Not asked for again, or a few times. */
 	for (i = 0; i < 100; i++)
-		(void)ring_entry_is_huge(&d.e);
+		(void)ring_want_huge(&d.e);
 	assert_true(d.e.begged < 20);
 	assert_memory_equal(at, data, DATA);
 	free(data);
