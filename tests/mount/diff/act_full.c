@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -97,16 +98,26 @@ static void add_used(struct used *u, const struct stat *st)
 	u->sectors += (uint64_t)st->st_blocks;
 }
 
-static void sync_file(int dir, const char *name)
+static void sync_file(int dir, const char *name, int flags)
 {
 	int fd = openat(dir, name,
-			O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOATIME |
-					O_CLOEXEC);
+			O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC | flags);
 
 	if (fd < 0)
 		return;
 	(void)fsync(fd);
 	(void)close(fd);
+}
+
+/* A file that has no name any more, held by O_PATH, is opened once more. */
+static void sync_slot(int fd, const struct stat *st)
+{
+	char number[16];
+
+	if (fsync(fd) == 0 || errno != EBADF || !S_ISREG(st->st_mode))
+		return;
+	(void)snprintf(number, sizeof(number), "%d", fd);
+	sync_file(side_proc(), number, 0);
 }
 
 /* Takes over @dir. */
@@ -120,7 +131,7 @@ static void sync_below(int dir, struct used *u)
 		return;
 	while ((e = readdir(d)) != NULL) {
 		if (e->d_type == DT_REG)
-			sync_file(dirfd(d), e->d_name);
+			sync_file(dirfd(d), e->d_name, O_NOFOLLOW);
 		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			add_used(u, &st);
 		if (e->d_type == DT_REG)
@@ -152,9 +163,9 @@ void act_settle(struct side *s, const struct dop *op, struct outcome *o)
 						   O_CLOEXEC),
 			u);
 	for (i = 0; i < SIDE_SLOTS; i++) {
-		if (s->fd[i] < 0)
+		if (s->fd[i] < 0 || fstat(s->fd[i], &st) < 0)
 			continue;
-		(void)fsync(s->fd[i]);
+		sync_slot(s->fd[i], &st);
 		if (fstat(s->fd[i], &st) == 0)
 			add_used(u, &st);
 	}

@@ -400,8 +400,7 @@ static bool tree_blocks(const struct difference_case *c)
 static bool folio_blocks(const struct difference_case *c)
 {
 	return !c->op && c->closer && is_field(c, "blocks") &&
-			S_ISREG(c->mode) && !(c->flags & FS_EXTENT_FL) &&
-			c->a > c->b && c->a - c->b <= 4096;
+			S_ISREG(c->mode) && c->a > c->b && c->a - c->b <= 4096;
 }
 
 /* ---- the list ---- */
@@ -504,6 +503,13 @@ const struct difference differences[] = {
 			"blocks of them are not shared; the kernel's mount is "
 			"asked not to, either (no_mbcache)",
 			NULL, NULL, 0, false },
+	{ DIFF_BY_MOUNT, DIFF_DELIBERATE,
+			"SEEK_DATA finds what is not on the disk yet also "
+			"behind a hole of a file without extents",
+			"it is data; the kernel says ENXIO until it is written, "
+			"and does not where its mount is asked not to delay "
+			"allocation (nodelalloc)",
+			NULL, NULL, 0, false },
 	{ DIFF_WE_REFUSE, DIFF_DELIBERATE,
 			"O_DIRECT reads at an unaligned position or of an "
 			"unaligned length are EINVAL also in holes and beyond "
@@ -527,9 +533,9 @@ const struct difference differences[] = {
 			false },
 	{ DIFF_WE_REFUSE, DIFF_DELIBERATE,
 			"an O_DIRECT write that is EINVAL for its alignment "
-			"changes nothing",
-			"the kernel has taken setuid, setgid and capabilities "
-			"away by then, and moved mtime and ctime",
+			"leaves setuid, setgid and mtime",
+			"the kernel has changed them by then; the capabilities "
+			"go here, too, by the kernel in front",
 			NULL, odd_write_inside, EINVAL, false },
 	{ DIFF_LEFT_OUT, DIFF_OF_FUSE,
 			"after an O_DIRECT write that failed beyond the end of "
@@ -537,9 +543,10 @@ const struct difference differences[] = {
 			"the kernel in front cuts the file to its size again",
 			NULL, odd_write_beyond, 0, false },
 	{ DIFF_WE_REFUSE, DIFF_DELIBERATE,
-			"fallocate() of a file without extents changes nothing",
-			"the kernel refuses it as well, but has taken setuid "
-			"away by then, and moved mtime and ctime",
+			"fallocate() of a file without extents leaves setuid "
+			"and mtime",
+			"the kernel refuses it as well, but has changed them by "
+			"then",
 			NULL, fallocate_mapped, EOPNOTSUPP, false },
 	{ DIFF_FIELD, DIFF_OF_FUSE, "FIGETBSZ is the size of a page",
 			"the kernel answers it itself", block_size, NULL, 0,
@@ -570,7 +577,7 @@ const struct difference differences[] = {
 			closer_seek, NULL, 0, false },
 	{ DIFF_FIELD, DIFF_OF_TESTER,
 			"st_blocks after a store through a mapping into a hole "
-			"of a file without extents may be less",
+			"may be less",
 			"the kernel allocates for all pages of a large folio "
 			"of its page cache, by chance",
 			folio_blocks, NULL, 0, true },

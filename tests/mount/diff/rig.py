@@ -21,6 +21,13 @@ PROFILES = {
     "ext3": ("512M", ["-t", "ext3", "-b", "4096", "-I", "256"]),
     "ext2": ("256M", ["-t", "ext2", "-b", "1024", "-I", "256"]),
     "inode-128": ("256M", ["-t", "ext4", "-b", "4096", "-I", "128"]),
+    # What distributions and the years have turned on and off.
+    "newest": ("256M", ["-t", "ext4", "-b", "2048", "-I", "512", "-O",
+                        "orphan_file,metadata_csum_seed,sparse_super2"]),
+    "oldest": ("256M", ["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,"
+                        "^64bit,uninit_bg,^flex_bg,^extent"]),
+    "no-journal": ("256M", ["-t", "ext4", "-b", "4096", "-O",
+                            "^has_journal,^metadata_csum"]),
     "no-index": ("256M", ["-t", "ext4", "-b", "4096", "-O", "^dir_index"]),
     # Inodes run out by themselves, blocks when the program wants it.
     "full": ("96M", ["-t", "ext4", "-b", "4096", "-N", "144", "-m", "0",
@@ -30,8 +37,10 @@ KIND = {"ext2": "ext2", "ext3": "ext3"}
 
 SEED = "6a1f0d5c-93b2-4e77-8c40-1d2e3f405162"
 
-# Equal attribute blocks are not shared.
-AS_WE_DO = "no_mbcache"
+# Equal attribute blocks are not shared; what waits for its place in a file
+# without extents is found (differences.c).
+AS_WE_DO = {"oldest": "no_mbcache,nodelalloc"}
+AS_WE_DO_ELSE = "no_mbcache"
 
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 1 << 18
 
@@ -104,7 +113,8 @@ class Rig:
         self.mounted[n] = "kernel"
 
     def mount(self):
-        self.mount_kernel(0, options=AS_WE_DO)
+        as_we_do = AS_WE_DO.get(self.profile, AS_WE_DO_ELSE)
+        self.mount_kernel(0, options=as_we_do)
         how, _, options = self.second.partition(":")
         if how == "ours":
             quiet(self.uext4, "mount", "-o",
@@ -113,7 +123,7 @@ class Rig:
             self.mounted[1] = "ours"
         else:
             self.mount_kernel(1, options=",".join(
-                [AS_WE_DO, options]).rstrip(","))
+                [as_we_do, options]).rstrip(","))
 
     def umount(self, n, check=True):
         how, self.mounted[n] = self.mounted[n], None

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,6 +63,21 @@ static void on_b(struct run *r, const struct dop *op)
 	breaks_run(&r->b, op, &r->ob, r->ndone);
 }
 
+/* Of a write that we refuse the kernel in front of us has taken capabilities
+ * away by then, and moved the ctime with that: what nobody asks of the kernel's
+ * file. */
+static void drop_capability_as_we(struct run *r, const struct dop *op)
+{
+	static const char name[] = "security.capability";
+	int a = side_fd(&r->a, op->h), b = side_fd(&r->b, op->h);
+
+	if ((op->kind == DOP_write || op->kind == DOP_pwrite ||
+			    op->kind == DOP_fallocate) &&
+			a >= 0 && fgetxattr(b, name, NULL, 0) < 0 &&
+			errno == ENODATA)
+		(void)fremovexattr(a, name);
+}
+
 /* Both, unless one refuses what the list lets it refuse. */
 static void on_both(struct run *r, const struct dop *op)
 {
@@ -76,6 +92,8 @@ static void on_both(struct run *r, const struct dop *op)
 		r->oa.not_run = entry >= 0;
 		if (entry < 0)
 			on_a(r, op);
+		else
+			drop_capability_as_we(r, op);
 	} else {
 		on_a(r, op);
 		if (!r->judge.strict)
