@@ -237,8 +237,9 @@ void srv_attr_check(struct srv *s, fuse_ino_t ino)
 
 /* ---- room that comes back ---- */
 
-#define REMOVED_LATELY_MS 20
-#define TRIES             2u
+#define REMOVED_LATELY_MS 50
+/* 1, 2, 4... ms: on a busy host a FORGET takes its time. */
+#define TRIES             5u
 #define TRY_AFTER_NS      1000000
 
 int64_t srv_now_ms(void)
@@ -257,14 +258,14 @@ void srv_removed(struct srv *s)
 
 bool srv_try_again(struct srv *s, int ret, unsigned *tries)
 {
-	const struct timespec moment = { .tv_nsec = TRY_AFTER_NS };
+	struct timespec moment = { .tv_nsec = TRY_AFTER_NS };
 	int64_t removed = atomic_load_explicit(
 			&s->removed_at, memory_order_relaxed);
 
 	if (ret != -ENOSPC || *tries >= TRIES || removed == 0 ||
 			srv_now_ms() - removed > REMOVED_LATELY_MS)
 		return false;
-	++*tries;
+	moment.tv_nsec <<= (*tries)++;
 	srv_may_wait();
 	(void)nanosleep(&moment, NULL);
 	return true;

@@ -47,8 +47,19 @@ void act_rename(struct side *s, const struct dop *op, struct outcome *o)
 					(unsigned)op->n[0]));
 }
 
+/* What is to be linked: whether it may be, the kernel decides by the mode that it
+ * has seen last (differences.c). */
+static void look_at(int dir, const char *path, int flags)
+{
+	struct stat st;
+
+	(void)fstatat(dir, path, &st, flags);
+}
+
 void act_link(struct side *s, const struct dop *op, struct outcome *o)
 {
+	look_at(side_dir(s, op->d), op->p,
+			op->n[0] & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW);
 	out_ret(o,
 			linkat(side_dir(s, op->d), op->p, side_dir(s, op->e),
 					op->q, (int)op->n[0]));
@@ -60,6 +71,7 @@ void act_linkh(struct side *s, const struct dop *op, struct outcome *o)
 	int fd = side_fd(s, op->h);
 	char number[16];
 
+	look_at(fd, "", AT_EMPTY_PATH);
 	if (op->n[0] == 0) {
 		out_ret(o,
 				linkat(fd, "", side_dir(s, op->e), op->q,

@@ -132,7 +132,7 @@ static bool atime_of_fault(const struct difference_case *c)
 /* By who writes and reads it; the file system is not asked. */
 static bool times_of_fifo(const struct difference_case *c)
 {
-	if (!S_ISFIFO(c->mode) || !c->op)
+	if (!S_ISFIFO(c->mode))
 		return false;
 	if (is_field(c, "mtime") || is_field(c, "ctime"))
 		return c->a == 0;
@@ -176,6 +176,12 @@ static bool eperm_first(const struct difference_case *c)
 	default:
 		return false;
 	}
+}
+
+static bool copy_of_nothing(const struct difference_case *c)
+{
+	return is_kind(c, DOP_copy) && is_field(c, "errno") && c->a == EPERM &&
+			c->b == 0;
 }
 
 /* The file position, not the file: s_maxbytes is the kernel's of FUSE. */
@@ -454,6 +460,10 @@ const struct difference differences[] = {
 			"EXDEV, EOPNOTSUPP)",
 			"the kernel in front does not know those flags",
 			eperm_first, NULL, 0, false },
+	{ DIFF_FIELD, DIFF_OF_FUSE,
+			"copy_file_range() from the end of a file into what is "
+			"immutable or append-only is 0, no EPERM",
+			"the same", copy_of_nothing, NULL, 0, true },
 	{ DIFF_KERNEL_REFUSES, DIFF_OF_FUSE,
 			"access() to write to what is immutable is no EPERM",
 			"the same; writing is EPERM", NULL, access_to_write,
@@ -497,13 +507,13 @@ const struct difference differences[] = {
 			"the server copies; the kernel looks at the alignment "
 			"of the pages in between, too",
 			NULL, direct_copy, 0, false },
-	{ DIFF_BY_MOUNT, DIFF_DELIBERATE,
+	{ DIFF_AVOIDED, DIFF_DELIBERATE,
 			"equal extended attributes of several files take a "
 			"block each",
 			"blocks of them are not shared; the kernel's mount is "
 			"asked not to, either (no_mbcache)",
 			NULL, NULL, 0, false },
-	{ DIFF_BY_MOUNT, DIFF_DELIBERATE,
+	{ DIFF_AVOIDED, DIFF_DELIBERATE,
 			"SEEK_DATA finds what is not on the disk yet also "
 			"behind a hole of a file without extents",
 			"it is data; the kernel says ENXIO until it is written, "
@@ -548,6 +558,12 @@ const struct difference differences[] = {
 			"the kernel refuses it as well, but has changed them by "
 			"then",
 			NULL, fallocate_mapped, EOPNOTSUPP, false },
+	{ DIFF_AVOIDED, DIFF_OF_FUSE,
+			"with fs.protected_hardlinks a link to a file that a "
+			"write took setuid or setgid from is EPERM until "
+			"somebody looks at its attributes, by a name or open()",
+			"the kernel in front goes by those it saw last",
+			NULL, NULL, 0, false },
 	{ DIFF_FIELD, DIFF_OF_FUSE, "FIGETBSZ is the size of a page",
 			"the kernel answers it itself", block_size, NULL, 0,
 			false },

@@ -19,8 +19,9 @@ enum difference_how {
 	DIFF_KERNEL_REFUSES,
 	/* What follows would not be the same: nobody is asked. */
 	DIFF_LEFT_OUT,
-	/* The kernel's mount has an option that makes it do as we do. */
-	DIFF_BY_MOUNT,
+	/* The kernel's mount has an option that makes it do as we do, or the call
+	 * comes with another that makes ours do as the kernel does. */
+	DIFF_AVOIDED,
 };
 
 enum difference_whose {

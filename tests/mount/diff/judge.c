@@ -149,7 +149,7 @@ void judge_report(const struct judge *j, FILE *to)
 		fprintf(to, "met: %lu %s\n",
 				j->met[i] +
 						(differences[i].how ==
-								DIFF_BY_MOUNT),
+								DIFF_AVOIDED),
 				differences[i].what);
 	}
 }

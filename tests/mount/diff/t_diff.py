@@ -35,6 +35,7 @@ PAGE = pathlib.Path(__file__).parents[3] / "docs" / "mount-differences.md"
 KNOWN = pathlib.Path(__file__).parent / "known.prog"
 SECOND = os.environ.get("MOUNT_DIFF_SECOND", "ours")
 SHRINKS = 60                        # seconds at most, in the test
+SHOWN = 50                          # calls of a program that failed
 BESIDE = 4                          # programs
 HANGS = 120                         # seconds without an end
 
@@ -255,9 +256,10 @@ class Test:
         """Random calls on the profile's images, in a few programs."""
         budget = ["--seconds", max(SECONDS // len(rig.PROFILES), 1)] \
             if SECONDS else ["--ops", OPS // len(rig.PROFILES)]
+        seed = SEED + list(rig.PROFILES).index(name)
         with rig.Rig(self.tool.uext4, name, SECOND) as r:
             keep = r.dir / "program"
-            status, said = self.tool.once(r, "--seed", SEED, *budget,
+            status, said = self.tool.once(r, "--seed", seed, *budget,
                                           "--save", keep)
             self.note(said)
             if status == 0:
@@ -265,19 +267,23 @@ class Test:
             kept = tempfile.NamedTemporaryFile(
                 prefix=f"mount_diff-{name}.", suffix=".prog", delete=False)
             kept.write(keep.read_bytes() if keep.exists() else b"")
+            kept.close()
             raise AssertionError(
-                f"{said}\nthe program is in {kept.name}; shorter by: "
-                f"{sys.argv[0]} UEXT4 MOUNT_DIFF --shrink {name} {kept.name}\n"
-                f"{self.shorter(r, keep)}")
+                f"{said}\n{self.shorter(r, pathlib.Path(kept.name))}\n"
+                f"the program is in {kept.name}; shorter by: "
+                f"{sys.argv[0]} UEXT4 MOUNT_DIFF --shrink {name} {kept.name}")
 
     def shorter(self, r, path):
-        """As short as it becomes in a minute, if it fails again at all."""
+        """The program in @path as short as it becomes in a minute, if it fails
+        again at all."""
         calls = read_calls(path)
         try:
             calls = Shrinker(self.tool, r, calls, SHRINKS).shrink(calls)
         except SystemExit as e:
             return str(e)
-        return "shorter:\n" + "\n".join(calls)
+        write(path, calls)
+        return f"shorter, {len(calls)} calls:\n" + "\n".join(
+            calls if len(calls) <= SHOWN else ["..."] + calls[-SHOWN:])
 
     def writeback(self):
         """Where the kernel in front writes back later; whole pages, so with

@@ -151,9 +151,9 @@ class Writer:
 # more is a SIGBUS.
 GONE = {errno.ENOTCONN, errno.ECONNABORTED, -signal.SIGBUS}
 # And of a request that the server was just reading, or that was in a ring: what
-# a server may say, too. EAGAIN is the kernel's for memory of a process that is
-# being killed.
-UNSURE = {errno.EIO, errno.ECANCELED, errno.EINTR, errno.EAGAIN}
+# a server may say, too. EAGAIN and EFAULT are the kernel's for memory of a process
+# that is being killed.
+UNSURE = {errno.EIO, errno.ECANCELED, errno.EINTR, errno.EAGAIN, errno.EFAULT}
 
 
 class Loop:
