@@ -151,6 +151,8 @@ static bool eperm_first(const struct difference_case *c)
 		return is_field(c, "drop") && c->b == EISDIR;
 	if (!is_field(c, "errno"))
 		return false;
+	if (c->b == ENOENT) /* a file without a name */
+		return c->op->kind == DOP_link || c->op->kind == DOP_linkh;
 	if (c->b != EACCES && c->b != ENOTDIR && c->b != EISDIR &&
 			c->b != ENOTEMPTY && c->b != EXDEV &&
 			c->b != EOPNOTSUPP && c->b != EINVAL)
@@ -182,6 +184,13 @@ static bool copy_of_nothing(const struct difference_case *c)
 {
 	return is_kind(c, DOP_copy) && is_field(c, "errno") && c->a == EPERM &&
 			c->b == 0;
+}
+
+/* Setting flags (FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR), where there are none. */
+static bool flags_of_others(const struct difference_case *c)
+{
+	return is_kind(c, DOP_ioctl) && is_field(c, "errno") &&
+			c->a == ENOTTY && c->b == EPERM;
 }
 
 /* The file position, not the file: s_maxbytes is the kernel's of FUSE. */
@@ -456,14 +465,18 @@ const struct difference differences[] = {
 			0, false },
 	{ DIFF_FIELD, DIFF_OF_FUSE,
 			"EPERM for immutable and append-only comes after other "
-			"errors (EACCES, EINVAL, ENOTDIR, EISDIR, ENOTEMPTY, "
-			"EXDEV, EOPNOTSUPP)",
+			"errors (EACCES, EINVAL, ENOENT, ENOTDIR, EISDIR, "
+			"ENOTEMPTY, EXDEV, EOPNOTSUPP)",
 			"the kernel in front does not know those flags",
 			eperm_first, NULL, 0, false },
 	{ DIFF_FIELD, DIFF_OF_FUSE,
 			"copy_file_range() from the end of a file into what is "
 			"immutable or append-only is 0, no EPERM",
 			"the same", copy_of_nothing, NULL, 0, true },
+	{ DIFF_FIELD, DIFF_OF_FUSE,
+			"setting flags of another's FIFO is EPERM, not ENOTTY",
+			"the kernel in front looks at the owner first",
+			flags_of_others, NULL, 0, true },
 	{ DIFF_KERNEL_REFUSES, DIFF_OF_FUSE,
 			"access() to write to what is immutable is no EPERM",
 			"the same; writing is EPERM", NULL, access_to_write,

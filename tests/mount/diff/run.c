@@ -78,6 +78,14 @@ static void drop_capability_as_we(struct run *r, const struct dop *op)
 		(void)fremovexattr(a, name);
 }
 
+/* With writeback_cache the kernel in front takes what is written to a file that
+ * has become immutable or append-only (docs/mount.md). */
+static bool taken_in_front(const struct run *r, const struct dop *op)
+{
+	return r->judge.writeback && r->oa.err == EPERM &&
+			(op->kind == DOP_write || op->kind == DOP_pwrite);
+}
+
 /* Both, unless one refuses what the list lets it refuse. */
 static void on_both(struct run *r, const struct dop *op)
 {
@@ -99,8 +107,8 @@ static void on_both(struct run *r, const struct dop *op)
 		if (!r->judge.strict)
 			entry = differences_refusal(
 					DIFF_KERNEL_REFUSES, op, r->oa.err);
-		r->ob.not_run = entry >= 0;
-		if (entry < 0)
+		r->ob.not_run = entry >= 0 || taken_in_front(r, op);
+		if (!r->ob.not_run)
 			on_b(r, op);
 	}
 	if (entry >= 0)
