@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * uext4 recover IMAGE: what a mount does to an image that was not unmounted:
- * the journal is replayed, orphans are processed; then it is unmounted.
+ * the journal is replayed, orphans are processed; then it is unmounted. An image
+ * with errors on record is damaged, also if they were put there just now.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -58,6 +59,11 @@ static int recover(struct cli *c, const char *image)
 	else
 		print_recovery(image, &info);
 	cli_unmount(c, image, fs);
+	/* Of an orphan that made no sense, say; a line has told which. */
+	if (ret == 0 && info.had_errors) {
+		(void)cli_errf(c, "%s: has recorded errors; run e2fsck", image);
+		c->status = CLI_DAMAGED;
+	}
 	return c->status;
 }
 

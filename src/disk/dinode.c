@@ -347,7 +347,8 @@ int dinode_check(const struct geo *geo, inum_t inum, const struct dinode *di,
 		return bad(ret_why, "directory too large");
 	if (di->file_acl != 0 && !geo_block_ok(geo, di->file_acl))
 		return bad(ret_why, "attribute block out of range");
-	if (dinode_is_fast_symlink(geo, di) &&
+	/* One that is being deleted has lost its block already. */
+	if (di->links > 0 && dinode_is_fast_symlink(geo, di) &&
 			di->size > DINODE_FAST_SYMLINK_MAX)
 		return bad(ret_why, "symlink too long for its place");
 	return check_flags(geo, di, ret_why);

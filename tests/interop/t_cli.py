@@ -620,6 +620,18 @@ def recover_deletes_and_truncates_orphans():
 
 
 @case
+def recover_tells_of_an_orphan_that_makes_no_sense():
+    fresh("-t", "ext4", "-b", "4096", "-O", "^orphan_file,^metadata_csum")
+    write("/odd", pattern(5000))
+    ino = st("/odd")["ino"]
+    for command in ("unlink /odd", f"sif <{ino}> links_count 0",
+                    f"sif <{ino}> mode 0170000", f"ssv last_orphan {ino}"):
+        debugfs(IMG, command, write=True)
+    p = fails("recover", IMG, status=3, says="recorded errors", lines=3)
+    assert f"orphan {ino}: ".encode() in p.err, p.err
+
+
+@case
 def every_kind_of_file_system_takes_every_command():
     """A short life on many profiles; each ends clean."""
     for args in (["-t", "ext2", "-b", "1024", "-I", "128"],

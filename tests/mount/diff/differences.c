@@ -182,8 +182,8 @@ static bool eperm_first(const struct difference_case *c)
 
 static bool copy_of_nothing(const struct difference_case *c)
 {
-	return is_kind(c, DOP_copy) && is_field(c, "errno") && c->a == EPERM &&
-			c->b == 0;
+	return is_kind(c, DOP_copy) && is_field(c, "errno") &&
+			(c->a == EPERM || c->a == EFBIG) && c->b == 0;
 }
 
 /* Setting flags (FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR), where there are none. */
@@ -470,8 +470,9 @@ const struct difference differences[] = {
 			"the kernel in front does not know those flags",
 			eperm_first, NULL, 0, false },
 	{ DIFF_FIELD, DIFF_OF_FUSE,
-			"copy_file_range() from the end of a file into what is "
-			"immutable or append-only is 0, no EPERM",
+			"copy_file_range() from the end of a file is 0, not "
+			"EPERM or EFBIG, also into what is immutable, "
+			"append-only or too far",
 			"the same", copy_of_nothing, NULL, 0, true },
 	{ DIFF_FIELD, DIFF_OF_FUSE,
 			"setting flags of another's FIFO is EPERM, not ENOTTY",
