@@ -194,8 +194,7 @@ static void hold(struct worker *w, const char *name, const struct slot *s)
 	struct uext4_node *node;
 	struct uext4_file *file;
 
-	if (below(&w->rnd, 2) ||
-			uext4_lookup(w->dir, name, NULL, &node) < 0)
+	if (below(&w->rnd, 2) || uext4_lookup(w->dir, name, NULL, &node) < 0)
 		return;
 	if (uext4_open_node(node, UEXT4_O_RDWR, NULL, &file) == 0) {
 		if (s->size > CUT && below(&w->rnd, 3) == 0)
@@ -225,8 +224,8 @@ static void replace(struct worker *w, const char *name, struct slot *s)
 	s->fill = below(&w->rnd, 1000);
 	s->size = below(&w->rnd, 4) ? below(&w->rnd, MAX) : 0;
 	write_slot(w, ".tmp", s);
-	assert_int_equal(uext4_rename(w->dir, ".tmp", w->dir, name, 0, NULL),
-			0);
+	assert_int_equal(
+			uext4_rename(w->dir, ".tmp", w->dir, name, 0, NULL), 0);
 }
 
 static void make_link(struct worker *w, const char *name, struct slot *s)
@@ -288,8 +287,8 @@ static void one_operation(struct worker *w, struct slot *slots)
 		break;
 	case 6:
 		clear_slot(w, name, s);
-		assert_int_equal(uext4_mkdir(w->dir, name, 0755, NULL, NULL),
-				0);
+		assert_int_equal(
+				uext4_mkdir(w->dir, name, 0755, NULL, NULL), 0);
 		s->kind = SLOT_DIR;
 		break;
 	default:
@@ -385,8 +384,7 @@ static void work(struct run *run, uint64_t seed)
 						 w),
 				0);
 	}
-	assert_int_equal(
-			pthread_create(&run->closer, NULL, closer_main, run),
+	assert_int_equal(pthread_create(&run->closer, NULL, closer_main, run),
 			0);
 	assert_int_equal(pthread_create(&run->committer, NULL, committer_main,
 					 run),
@@ -538,7 +536,8 @@ static int judge_slots(struct run *run, const struct explore_state *st,
 			uint8_t *data;
 
 			ret = look(dir, n, &got, &data);
-			if (ret == 0 && !may_be(&run->worker[i], win[i].acked,
+			if (ret == 0 &&
+					!may_be(&run->worker[i], win[i].acked,
 							win[i].begun, n, &got,
 							data)) {
 				fprintf(stderr,
@@ -625,7 +624,8 @@ static struct emu_img *make_image(const struct profile *p)
 	assert_true(mkstemp(path) >= 0);
 	(void)snprintf(cmd, sizeof(cmd),
 			"PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F %s %s %u",
-			p->mke2fs, path, p->kb * 1024 /
+			p->mke2fs, path,
+			p->kb * 1024 /
 					(strstr(p->mke2fs, "4096") ? 4096
 								   : 1024));
 	assert_int_equal(system(cmd), 0);

@@ -530,7 +530,8 @@ const struct difference differences[] = {
 	{ DIFF_AVOIDED, DIFF_DELIBERATE,
 			"SEEK_DATA finds what is not on the disk yet also "
 			"behind a hole of a file without extents",
-			"it is data; the kernel says ENXIO until it is written, "
+			"it is data; the kernel says ENXIO until it is "
+			"written, "
 			"and does not where its mount is asked not to delay "
 			"allocation (nodelalloc)",
 			NULL, NULL, 0, false },
@@ -569,15 +570,16 @@ const struct difference differences[] = {
 	{ DIFF_WE_REFUSE, DIFF_DELIBERATE,
 			"fallocate() of a file without extents leaves setuid "
 			"and mtime",
-			"the kernel refuses it as well, but has changed them by "
+			"the kernel refuses it as well, but has changed them "
+			"by "
 			"then",
 			NULL, fallocate_mapped, EOPNOTSUPP, false },
 	{ DIFF_AVOIDED, DIFF_OF_FUSE,
 			"with fs.protected_hardlinks a link to a file that a "
 			"write took setuid or setgid from is EPERM until "
 			"somebody looks at its attributes, by a name or open()",
-			"the kernel in front goes by those it saw last",
-			NULL, NULL, 0, false },
+			"the kernel in front goes by those it saw last", NULL,
+			NULL, 0, false },
 	{ DIFF_FIELD, DIFF_OF_FUSE, "FIGETBSZ is the size of a page",
 			"the kernel answers it itself", block_size, NULL, 0,
 			false },
