@@ -430,13 +430,18 @@ bool ring_want_huge(struct ring_entry *e)
 	return e->huge;
 }
 
+void ring_read_in(const struct ring_entry *e, struct fuse_read_in *ret)
+{
+	memcpy(ret, e->head->op_in, sizeof(*ret));
+}
+
 size_t ring_data_size(const struct ring_entry *e)
 {
 	struct fuse_read_in in;
 
 	if (e->opcode != FUSE_READ)
 		return e->head->data_size;
-	memcpy(&in, e->head->op_in, sizeof(in));
+	ring_read_in(e, &in);
 	return in.size;
 }
 

@@ -121,6 +121,9 @@ void *ring_request(struct ring_entry *e, size_t *ret_len);
 /* Have the entry's data lie in huge pages, if what the request brings is long enough
  * to pay for that. Does it? By who has the entry. */
 bool ring_want_huge(struct ring_entry *e);
+struct fuse_read_in;
+/* What a READ asks for. */
+void ring_read_in(const struct ring_entry *e, struct fuse_read_in *ret);
 /* Bytes that the request brings, or that it asks for to be read. */
 size_t ring_data_size(const struct ring_entry *e);
 /* Answer with @iov: a fuse_out_header, then pieces. They may lie in e->data, in

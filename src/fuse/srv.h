@@ -142,6 +142,8 @@ bool srv_try_again(struct srv *s, int ret, unsigned *tries);
 
 /* srv_file.c */
 void srv_close_all(struct srv *s);
+/* Bytes of @h at @pos, into the worker's data. How many, or a negative errno. */
+ssize_t srv_read(struct srv_handle *h, size_t size, uint64_t pos);
 
 /* The requests, by what they are about. */
 extern const struct fuse_lowlevel_ops srv_ops;

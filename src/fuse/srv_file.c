@@ -198,10 +198,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- data ---- */
 
-void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
-		struct fuse_file_info *fi)
+ssize_t srv_read(struct srv_handle *h, size_t size, uint64_t pos)
 {
-	struct srv_handle *h = srv_handle(fi);
 	struct srv_worker *me = srv_me();
 	struct uext4_file *file = h->file;
 	ssize_t n = 0;
@@ -210,12 +208,19 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 		n = handle_cached(h, &file);
 	if (n == 0)
 		n = uext4_pread(file, me->data,
-				size < me->size ? size : me->size,
-				(uint64_t)pos);
+				size < me->size ? size : me->size, pos);
+	return n;
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
+		struct fuse_file_info *fi)
+{
+	ssize_t n = srv_read(srv_handle(fi), size, (uint64_t)pos);
+
 	if (n < 0)
 		srv_reply(req, (int)n);
 	else
-		(void)fuse_reply_buf(req, me->data, (size_t)n);
+		(void)fuse_reply_buf(req, srv_me()->data, (size_t)n);
 }
 
 /* By who asks, who need not be who opened it. */

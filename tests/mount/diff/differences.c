@@ -134,7 +134,8 @@ static bool times_of_fifo(const struct difference_case *c)
 {
 	if (!S_ISFIFO(c->mode))
 		return false;
-	if (is_field(c, "mtime") || is_field(c, "ctime"))
+	if (is_field(c, "mtime") || is_field(c, "ctime") ||
+			is_field(c, "atime"))
 		return c->a == 0;
 	return c->a == 1 &&
 			(ends_with(c->field, ".mtime_moved") ||
