@@ -8,11 +8,14 @@
  * slot; slots are removed, linked, made directories or symlinks. What an operation
  * leaves behind (files without a name that are still open) is closed by another
  * thread, some time later. Another one commits all the time, so that what takes
- * two transactions is cut between them.
+ * two transactions is cut between them. Besides, a scratch file is written in all
+ * ways, cut, punched, preallocated and given attributes: what is in it nobody looks
+ * at, but the checker.
  *
- * Every state must recover, be unmounted and be found clean by the checker, and
- * each slot must be what it was after the worker's last operation that was
- * acknowledged, or after the one that was under way.
+ * Every state must recover, be unmounted and be found clean by the checker, with
+ * nothing in reach that was on the disk before, and each slot must be what it was
+ * after the worker's last operation that was acknowledged, or after the one that was
+ * under way.
  *
  * Usage: t_power_threads [SEED [RUNS [SECONDS]]]. What threads do differs from run
  * to run; a failure saves the image of the state and says where.
@@ -46,6 +49,7 @@
 #define HELD    16u
 #define MAX     (24u << 10)
 #define CUT     1000u
+#define SCRATCH (200u << 10)
 
 struct profile {
 	const char *name, *mke2fs;
@@ -261,6 +265,87 @@ static void nameless(struct worker *w)
 	hand_over(w->run, file);
 }
 
+static void write_scratch(struct worker *w, struct uext4_file *file)
+{
+	static const uint32_t sizes[] = { 1, 700, 4096, 8192, 40000 };
+	uint32_t len = sizes[below(&w->rnd, 5)];
+	uint64_t pos = below(&w->rnd, SCRATCH);
+	uint8_t *buf = aligned_alloc(4096, 40960);
+	ssize_t n;
+
+	assert_non_null(buf);
+	memset(buf, 'x', 40960);
+	if (below(&w->rnd, 2)) { /* may go directly */
+		pos &= ~UINT64_C(4095);
+		len = (len + 4095) & ~4095u;
+	}
+	n = uext4_pwrite(file, buf, len, pos);
+	assert_true(n == len || n == -EINVAL || n == -ENOSPC || n > 0);
+	free(buf);
+}
+
+static void shape_scratch(struct worker *w, struct uext4_file *file)
+{
+	static const unsigned modes[] = { 0, UEXT4_FALLOC_KEEP_SIZE,
+		UEXT4_FALLOC_KEEP_SIZE | UEXT4_FALLOC_PUNCH_HOLE,
+		UEXT4_FALLOC_ZERO_RANGE };
+	uint64_t pos = below(&w->rnd, SCRATCH);
+	int ret;
+
+	if (below(&w->rnd, 3) == 0)
+		ret = uext4_ftruncate(file, pos);
+	else
+		ret = uext4_fallocate(file, modes[below(&w->rnd, 4)], pos,
+				1 + below(&w->rnd, SCRATCH / 2));
+	assert_true(ret == 0 || ret == -ENOSPC || ret == -EOPNOTSUPP);
+}
+
+/* Small values fit into the inode, others take a block, which files share. */
+static void tag_scratch(struct worker *w, struct uext4_node *node)
+{
+	static const char value[600] = "value";
+	static const char *const names[] = { "user.a", "user.b" };
+	const char *name = names[below(&w->rnd, 2)];
+	int ret;
+
+	if (below(&w->rnd, 3) == 0)
+		ret = uext4_removexattr(node, name, NULL);
+	else
+		ret = uext4_setxattr(node, name, value,
+				below(&w->rnd, 2) ? 20 : sizeof(value), 0,
+				NULL);
+	assert_true(ret == 0 || ret == -ENODATA || ret == -ENOSPC);
+}
+
+static void scratch(struct worker *w)
+{
+	unsigned flags = UEXT4_O_RDWR | UEXT4_O_CREAT;
+	struct uext4_file *file;
+	unsigned n;
+
+	if (below(&w->rnd, 2))
+		flags |= UEXT4_O_DIRECT;
+	assert_int_equal(uext4_create(w->dir, "scratch", flags, 0644, NULL,
+					 &file),
+			0);
+	for (n = below(&w->rnd, 4); n > 0; n--) {
+		switch (below(&w->rnd, 4)) {
+		case 0:
+		case 1:
+			write_scratch(w, file);
+			break;
+		case 2:
+			shape_scratch(w, file);
+			break;
+		default:
+			tag_scratch(w, uext4_file_node(file));
+		}
+	}
+	hand_over(w->run, file);
+	if (below(&w->rnd, 5) == 0)
+		assert_int_equal(uext4_unlink(w->dir, "scratch", NULL), 0);
+}
+
 static void one_operation(struct worker *w, struct slot *slots)
 {
 	unsigned n = below(&w->rnd, SLOTS);
@@ -268,7 +353,7 @@ static void one_operation(struct worker *w, struct slot *slots)
 	char name[8];
 
 	slot_name(n, name);
-	switch (below(&w->rnd, 8)) {
+	switch (below(&w->rnd, 11)) {
 	case 0:
 	case 1:
 	case 2:
@@ -291,8 +376,11 @@ static void one_operation(struct worker *w, struct slot *slots)
 				uext4_mkdir(w->dir, name, 0755, NULL, NULL), 0);
 		s->kind = SLOT_DIR;
 		break;
-	default:
+	case 7:
 		nameless(w);
+		break;
+	default:
+		scratch(w);
 	}
 }
 
@@ -562,6 +650,7 @@ static int judge_recovered(struct run *run, const struct explore_state *st,
 		struct bdev *dev)
 {
 	struct uext4_mount_opts o = options(true);
+	struct check_opts look_for = { .flags = CHECK_F_CANARY };
 	struct check_report rep;
 	struct check_dev cd;
 	struct uext4_fs *fs;
@@ -583,7 +672,7 @@ static int judge_recovered(struct run *run, const struct explore_state *st,
 	if (ret < 0)
 		return ret;
 	cd = pw_img_check_dev(img);
-	ret = check_fs(&cd, NULL, &rep);
+	ret = check_fs(&cd, &look_for, &rep);
 	for (i = 0; ret == 1 && i < rep.kept; i++)
 		fprintf(stderr, "# %s\n", rep.text[i]);
 	emu_img_free(img);
@@ -615,6 +704,7 @@ static int judge(void *ctx, const struct explore_state *st)
 
 static struct emu_img *make_image(const struct profile *p)
 {
+	struct check_dev cd;
 	struct emu_img *img;
 	char path[300];
 	char cmd[600];
@@ -631,6 +721,8 @@ static struct emu_img *make_image(const struct profile *p)
 	assert_int_equal(system(cmd), 0);
 	assert_int_equal(emu_img_load(path, &img), 0);
 	unlink(path);
+	cd = pw_img_check_dev(img);
+	assert_true(check_fill_free(&cd, pw_img_write, img) > 0);
 	return img;
 }
 
