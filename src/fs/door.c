@@ -331,6 +331,21 @@ int uext4_node_get(struct uext4_fs *fs, uint32_t ino, uint32_t generation,
 	return 0;
 }
 
+int uext4_node_by_handle(struct uext4_fs *fs, uint64_t ino, uint32_t generation,
+		struct uext4_node **ret_node)
+{
+	int ret = fs_may_read(fs);
+
+	if (ret < 0)
+		return ret;
+	if (ino > UINT32_MAX || !geo_inum_is_user(&fs->geo, (inum_t)ino))
+		return -ESTALE;
+	ret = ialloc_is_used(fs->alloc, (inum_t)ino);
+	if (ret <= 0)
+		return ret < 0 ? fs_done(fs, ret, (inum_t)ino) : -ESTALE;
+	return uext4_node_get(fs, (uint32_t)ino, generation, ret_node);
+}
+
 int uext4_node_root(struct uext4_fs *fs, struct uext4_node **ret_node)
 {
 	return uext4_node_get(fs, UEXT4_ROOT_INO, 0, ret_node);

@@ -57,6 +57,49 @@ void nodes_fini(struct nodes *t)
 	t->root = NULL;
 }
 
+/* Of a number that is in no image: 0. */
+static uint32_t ino_of(const struct nodes *t, uint64_t id)
+{
+	if (id == NODES_ROOT)
+		return t->root->ino;
+	return id <= UINT32_MAX ? (uint32_t)id : 0;
+}
+
+uint64_t nodes_id(const struct nodes *t, const struct srv_node *sn)
+{
+	return sn == t->root ? NODES_ROOT : sn->ino;
+}
+
+struct srv_node *nodes_find(struct nodes *t, uint64_t id)
+{
+	struct srv_node key = { .ino = ino_of(t, id) };
+	unsigned i = shard_of(key.ino);
+	struct srv_node *sn;
+
+	if (id == NODES_ROOT)
+		return t->root;
+	pthread_mutex_lock(&t->shard[i].lock);
+	sn = RB_FIND(srv_node_tree, &t->shard[i].tree, &key);
+	pthread_mutex_unlock(&t->shard[i].lock);
+	return sn;
+}
+
+int nodes_hold(struct nodes *t, struct uext4_fs *fs, uint64_t id,
+		struct uext4_node **ret_node)
+{
+	struct srv_node key = { .ino = ino_of(t, id) };
+	unsigned i = shard_of(key.ino);
+	struct srv_node *sn;
+
+	pthread_mutex_lock(&t->shard[i].lock);
+	sn = RB_FIND(srv_node_tree, &t->shard[i].tree, &key);
+	*ret_node = sn ? uext4_node_hold(sn->node) : NULL;
+	pthread_mutex_unlock(&t->shard[i].lock);
+	if (*ret_node)
+		return 0;
+	return uext4_node_by_handle(fs, id, 0, ret_node);
+}
+
 struct srv_node *nodes_told(struct nodes *t, struct uext4_node *node)
 {
 	struct srv_node key = { .ino = uext4_node_ino(node) };
@@ -82,12 +125,17 @@ struct srv_node *nodes_told(struct nodes *t, struct uext4_node *node)
 	return sn;
 }
 
-void nodes_forget(struct nodes *t, struct srv_node *sn, uint64_t n)
+void nodes_forget(struct nodes *t, uint64_t id, uint64_t n)
 {
-	unsigned i = shard_of(sn->ino);
-	bool last;
+	struct srv_node key = { .ino = ino_of(t, id) };
+	unsigned i = shard_of(key.ino);
+	struct srv_node *sn;
+	bool last = false;
 
 	pthread_mutex_lock(&t->shard[i].lock);
+	sn = RB_FIND(srv_node_tree, &t->shard[i].tree, &key);
+	if (!sn)
+		goto out_unlock;
 	/* A kernel that gives back more than it was given gets no wrap. */
 	sn->nlookup -= n < sn->nlookup ? n : sn->nlookup;
 	if (sn == t->root && sn->nlookup == 0)
@@ -95,6 +143,7 @@ void nodes_forget(struct nodes *t, struct srv_node *sn, uint64_t n)
 	last = sn->nlookup == 0;
 	if (last)
 		RB_REMOVE(srv_node_tree, &t->shard[i].tree, sn);
+out_unlock:
 	pthread_mutex_unlock(&t->shard[i].lock);
 	if (!last)
 		return;

@@ -7,6 +7,11 @@
  * its count is not zero, so an unlinked inode lives until the kernel has let
  * go of it, and its number is not used again before.
  *
+ * The kernel calls them by their numbers, the root by NODES_ROOT. So a file handle
+ * (name_to_handle_at(), NFS), which is that and the generation, is good for as long
+ * as the inode, whoever serves the image; and one that is old, or made up, finds
+ * another inode or none, not memory.
+ *
  * Locks    A node's count and its place in the table belong to its shard's
  *          mutex. The fields that the table fills in (node, ino) do not change
  *          while the kernel holds a lookup, which is as long as it can ask.
@@ -40,6 +45,7 @@ struct srv_node {
 RB_HEAD(srv_node_tree, srv_node);
 
 #define NODES_SHARDS 64u
+#define NODES_ROOT   1u /* FUSE_ROOT_ID; no file has this number */
 
 struct nodes {
 	struct srv_node *root; /* lives as long as the table */
@@ -56,7 +62,16 @@ void nodes_fini(struct nodes *t);
 /* Count one lookup of @node, whose reference is taken over; also on failure,
  * which is NULL: no memory. */
 struct srv_node *nodes_told(struct nodes *t, struct uext4_node *node);
-/* The kernel gives back @n lookups of @sn, which may be gone after that. */
-void nodes_forget(struct nodes *t, struct srv_node *sn, uint64_t n);
+/* What the kernel calls @sn. */
+uint64_t nodes_id(const struct nodes *t, const struct srv_node *sn);
+/* What the kernel calls @id; it holds a lookup of it. NULL: it does not. */
+struct srv_node *nodes_find(struct nodes *t, uint64_t id);
+/* The same for an @id that the kernel has from a file handle, so that it may be of
+ * anything: one more reference to its node. 0 or a negative errno, -ESTALE if there
+ * is no such inode. */
+int nodes_hold(struct nodes *t, struct uext4_fs *fs, uint64_t id,
+		struct uext4_node **ret_node);
+/* The kernel gives back @n lookups of @id. */
+void nodes_forget(struct nodes *t, uint64_t id, uint64_t n);
 
 #endif /* UEXT4_FUSE_NODES_H */

@@ -6,6 +6,7 @@
 #include "fuse/srv.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -17,9 +18,11 @@ struct srv *srv_of(fuse_req_t req)
 
 struct srv_node *srv_node_of(struct srv *s, fuse_ino_t ino)
 {
-	if (ino == FUSE_ROOT_ID)
-		return s->nodes.root;
-	return (struct srv_node *)(uintptr_t)ino;
+	struct srv_node *sn = nodes_find(&s->nodes, ino);
+
+	if (!sn)
+		abort(); /* the kernel asks about what it holds */
+	return sn;
 }
 
 struct uext4_node *srv_node(struct srv *s, fuse_ino_t ino)
@@ -175,7 +178,7 @@ int srv_entry(struct srv *s, struct uext4_node *node,
 	if (!sn)
 		return -ENOMEM;
 	*ret_e = (struct fuse_entry_param){
-		.ino = sn == s->nodes.root ? FUSE_ROOT_ID : (uintptr_t)sn,
+		.ino = nodes_id(&s->nodes, sn),
 		.generation = generation_of(sn, &st),
 		.attr_timeout = SRV_FOREVER,
 		.entry_timeout = SRV_FOREVER,

@@ -7,16 +7,14 @@
  */
 #include <errno.h>
 #include <linux/fs.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 
 #include "fuse/srv.h"
 
 void op_forget_one(struct srv *s, fuse_ino_t ino, uint64_t n)
 {
-	nodes_forget(&s->nodes,
-			ino == FUSE_ROOT_ID ? s->nodes.root
-					    : (struct srv_node *)(uintptr_t)ino,
-			n);
+	nodes_forget(&s->nodes, ino, n);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -44,7 +42,11 @@ void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
 	struct uext4_node *node;
 	int ret;
 
-	ret = uext4_lookup(srv_node(s, dir), name, &cred, &node);
+	/* By "." the kernel asks for the inode of a file handle. */
+	if (strcmp(name, ".") == 0)
+		ret = nodes_hold(&s->nodes, s->fs, dir, &node);
+	else
+		ret = uext4_lookup(srv_node(s, dir), name, &cred, &node);
 	if (ret == -ENOENT)
 		(void)fuse_reply_entry(req, &none);
 	else

@@ -119,9 +119,19 @@ def differing_lines(before, after):
     return f"difference: remount, {len(wrong)} objects\n{text}"
 
 
+# Of a call, by whom and from where: what can be left out and is the same call.
+DETAILS = (r" w=[12]", r" u=\d", r" d=\d+", r" e=\d+")
+
+
 def signature(said):
-    m = re.search(r"^difference: .*$", said, re.MULTILINE)
-    return m[0] if m else None
+    """What the difference is, and which call shows it."""
+    m = re.search(r"^difference: .*(\n +call: .*)?$", said, re.MULTILINE)
+    if not m:
+        return None
+    sign = m[0]
+    for part in DETAILS:
+        sign = re.sub(part, "", sign)
+    return re.sub(r"\n +call: +", ": ", sign)
 
 
 # ---- shrinking ---------------------------------------------------------------
@@ -178,7 +188,7 @@ class Shrinker:
     def simpler(self, calls):
         """Without what is not needed: watching, other users, directories."""
         for n, call in enumerate(calls):
-            for part in (r" w=[12]", r" u=\d", r" d=\d+", r" e=\d+"):
+            for part in DETAILS:
                 less = re.sub(part, "", calls[n])
                 if less != calls[n] and self.fails(
                         calls[:n] + [less] + calls[n + 1:]):

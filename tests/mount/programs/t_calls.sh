@@ -68,6 +68,21 @@ case_who_copies_by_holes_loses_nothing() {
 	each_way seek_cached.py
 }
 
+case_a_file_handle_lasts_as_long_as_the_file() {
+	local handles="python3 $LIB/programs/handles.py"
+
+	need_root
+	make_image "$WORK/img" 64M
+	mount_ours "$WORK/img" "$MNT"
+	$handles make "$MNT" "$WORK/handles"
+	umount_ours "$MNT"
+	mount_ours "$WORK/img" "$MNT"
+	$handles use "$MNT" "$WORK/handles"
+	$handles stale "$MNT" "$WORK/handles"
+	umount_ours "$MNT"
+	fsck_clean "$WORK/img"
+}
+
 # The kernel has the mode cached, and must hear that it changed.
 case_truncating_by_others_takes_setuid_away() {
 	need setpriv
