@@ -46,6 +46,13 @@ static int64_t answer(const struct outcome *o, int64_t end)
 	return o->err == 0 && o->n > 0 ? (int64_t)o->f[0].value : -1;
 }
 
+static int64_t hole_end(int fd, int64_t at)
+{
+	int64_t next = lseek(fd, at, SEEK_DATA);
+
+	return next < 0 ? lseek(fd, 0, SEEK_END) : next;
+}
+
 bool sparse_is_closer(const struct side *b, const struct dop *op,
 		const struct outcome *oa, const struct outcome *ob)
 {
@@ -66,7 +73,8 @@ bool sparse_is_closer(const struct side *b, const struct dop *op,
 		if (op->n[1] == SEEK_DATA)
 			closer = at_a < at_b && is_zeros(fd, op->n[0], at_b);
 		else
-			closer = at_a > at_b && is_zeros(fd, at_b, at_b + 1024);
+			closer = at_a > at_b &&
+					is_zeros(fd, at_b, hole_end(fd, at_b));
 	}
 	(void)close(fd);
 	return closer;
