@@ -16,7 +16,10 @@
 #include "fuse/srv.h"
 
 /* From the kernel's documentation of its ext4 (ioctl list) and ext4(5). */
-#define SRV_IOC_SHUTDOWN _IOR('X', 125, uint32_t)
+#define SRV_IOC_SHUTDOWN   _IOR('X', 125, uint32_t)
+/* Its own numbers for what all file systems have. */
+#define SRV_IOC_GETVERSION _IOR('f', 3, long)
+#define SRV_IOC_SETVERSION _IOW('f', 4, long)
 
 struct ioctl_req {
 	fuse_req_t req;
@@ -260,9 +263,11 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		get_xattr(&r);
 	else if (cmd == (unsigned)FS_IOC_FSSETXATTR)
 		set_xattr(&r);
-	else if (cmd == (unsigned)FS_IOC_GETVERSION)
+	else if (cmd == (unsigned)FS_IOC_GETVERSION ||
+			cmd == (unsigned)SRV_IOC_GETVERSION)
 		get_version(&r);
-	else if (cmd == (unsigned)FS_IOC_SETVERSION)
+	else if (cmd == (unsigned)FS_IOC_SETVERSION ||
+			cmd == (unsigned)SRV_IOC_SETVERSION)
 		set_version(&r);
 	else if (cmd == (unsigned)FITRIM)
 		trim(&r);

@@ -415,7 +415,7 @@ static bool tree_blocks(const struct difference_case *c)
  * readahead happened to make it; up to 2 MiB. */
 static bool folio_blocks(const struct difference_case *c)
 {
-	return !c->op && c->closer && is_field(c, "blocks") &&
+	return !c->op && (c->closer || c->writeback) && is_field(c, "blocks") &&
 			S_ISREG(c->mode) && c->a > c->b && c->a - c->b <= 4096;
 }
 

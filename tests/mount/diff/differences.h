@@ -40,6 +40,7 @@ struct difference_case {
 	mode_t mode;   /* of the object that the field is about, 0: unknown */
 	const char *path;
 	bool closer;    /* sparse.h */
+	bool writeback; /* our map is that of the kernel in front: all data */
 	bool linear;    /* directories have no index */
 	unsigned flags; /* of the inode at the end, 0: unknown */
 };

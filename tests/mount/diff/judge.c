@@ -115,7 +115,11 @@ bool judge_same(struct judge *j, const struct dop *op, const char *path,
 		const struct outcome *a, const struct outcome *b)
 {
 	struct difference_case c = {
-		.op = op, .path = path, .closer = j->closer, .linear = j->linear
+		.op = op,
+		.path = path,
+		.closer = j->closer,
+		.writeback = j->writeback,
+		.linear = j->linear,
 	};
 	const char *wrong = first_wrong(j, &c, a, b);
 

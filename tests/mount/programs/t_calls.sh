@@ -68,6 +68,23 @@ case_who_copies_by_holes_loses_nothing() {
 	each_way seek_cached.py
 }
 
+# EXT4_IOC_GETVERSION and SETVERSION beside FS_IOC_*.
+case_ext4_has_numbers_of_its_own_for_the_generation() {
+	make_image "$WORK/img" 64M -O ^metadata_csum
+	mount_ours "$WORK/img" "$MNT"
+	python3 - "$MNT/f" <<-'END'
+		import fcntl, os, struct, sys
+		fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+		def get(number):
+		    return struct.unpack("I", fcntl.ioctl(fd, number, bytes(8))[:4])
+		assert get(0x80086603) == get(0x80087601)
+		fcntl.ioctl(fd, 0x40086604, struct.pack("Q", 77))
+		assert get(0x80086603) == get(0x80087601) == (77,)
+	END
+	umount_ours "$MNT"
+	fsck_clean "$WORK/img"
+}
+
 case_a_file_handle_lasts_as_long_as_the_file() {
 	local handles="python3 $LIB/programs/handles.py"
 
