@@ -109,6 +109,10 @@ static bool atime_of_symlink(const struct difference_case *c)
 /* Read by a cached read earlier. */
 static bool atime_later(const struct difference_case *c)
 {
+	/* From what it was to what it is set to. */
+	if (ends_with(c->field, ".atime_moved"))
+		return (is_kind(c, DOP_utimens) || is_kind(c, DOP_futimens)) &&
+				(S_ISREG(c->mode) || S_ISLNK(c->mode));
 	if (!is_field(c, "atime") &&
 			(!is_field(c, "set_atime") ||
 					c->op->n[1] != UTIME_OMIT))
