@@ -15,11 +15,13 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "fuse/huge.h"
+#include "fuse/quick.h"
 #include "fuse/rings.h"
 
 #define WAKE_SIGNAL    SIGUSR1
@@ -77,11 +79,38 @@ static bool is_done_by_rings(
 			rings_interrupt(rings, in.unique);
 }
 
+/* The request in @mem, of /dev/fuse. False: libfuse is to do it. */
+static bool serve_quickly(struct srv *s, char *mem, size_t len)
+{
+	size_t head = WRITE_HEAD;
+	struct quick_answer a;
+	struct quick_req q;
+	ssize_t n;
+
+	if (len < sizeof(q.in))
+		return false;
+	memcpy(&q.in, mem, sizeof(q.in));
+	if (q.in.opcode != FUSE_WRITE || len < head)
+		head = len;
+	q.op = mem + sizeof(q.in);
+	q.op_len = head - sizeof(q.in);
+	q.data = mem + head;
+	q.len = len - head;
+	if (!quick_serve(s, &q, &a))
+		return false;
+	n = writev(fuse_session_fd(s->se), a.iov, a.n);
+	/* Who asked may have given up; that the connection has ended, who reads
+	 * next finds out. */
+	(void)n;
+	return true;
+}
+
 /* Read a request into @mem and do it. 0, 1 if there is none, or a negative
  * errno: -ENODEV if it was unmounted. */
 /* NOLINTNEXTLINE(readability-non-const-parameter): requests are read into it */
-static int serve_one(struct fuse_session *se, struct rings *rings, char *mem)
+static int serve_one(struct crew *c, char *mem)
 {
+	struct fuse_session *se = c->srv->se;
 	struct fuse_buf buf = { .mem = mem + PAGE - WRITE_HEAD };
 	int n = fuse_session_receive_buf(se, &buf);
 
@@ -89,7 +118,11 @@ static int serve_one(struct fuse_session *se, struct rings *rings, char *mem)
 		return 1;
 	if (n == 0)
 		return -ENODEV;
-	if (n > 0 && !(rings && is_done_by_rings(rings, buf.mem, buf.size)))
+	if (n > 0 &&
+			!(c->rings &&
+					is_done_by_rings(c->rings, buf.mem,
+							buf.size)) &&
+			!serve_quickly(c->srv, buf.mem, buf.size))
 		fuse_session_process_buf(se, &buf);
 	return n < 0 ? n : 0;
 }
@@ -101,7 +134,7 @@ static void work(struct crew *c, char *mem)
 
 	while (ret >= 0 && !fuse_session_exited(se) &&
 			lead_take(&c->lead, &me.turn))
-		ret = serve_one(se, NULL, mem);
+		ret = serve_one(c, mem);
 	if (ret < 0 && ret != -ENODEV)
 		crew_fail(c, ret);
 }
@@ -116,7 +149,7 @@ static void work_besides(struct crew *c, char *mem)
 	int ret = 0;
 
 	while (ret >= 0 && !fuse_session_exited(se)) {
-		ret = serve_one(se, c->rings, mem);
+		ret = serve_one(c, mem);
 		if (ret == 0) {
 			some = true;
 		} else if (ret == 1 && some) {
@@ -198,21 +231,14 @@ static int start_worker(struct crew *c)
 
 /* ---- rings ---- */
 
-/* A READ needs nothing of what libfuse does for a request: no room for one, no
- * list where an INTERRUPT finds it, no copy of its answer. */
-static void serve_read(struct ring_entry *e)
+/* False: libfuse is to do it. */
+static bool ring_serve_quickly(struct srv *s, struct ring_entry *e)
 {
-	struct fuse_out_header out = { .unique = e->unique };
-	struct fuse_read_in in;
-	struct iovec iov[] = { { &out, sizeof(out) }, { e->data, 0 } };
-	ssize_t n;
+	struct quick_answer a;
+	struct quick_req q;
 
-	ring_read_in(e, &in);
-	n = srv_read((struct srv_handle *)(uintptr_t)in.fh, in.size, in.offset);
-	out.error = n < 0 ? (int)n : 0;
-	iov[1].iov_len = n < 0 ? 0 : (size_t)n;
-	out.len = (uint32_t)(sizeof(out) + iov[1].iov_len);
-	(void)ring_answer(e, iov, 2);
+	return ring_pieces(e, &q) && quick_serve(s, &q, &a) &&
+			ring_answer(e, a.iov, a.n) >= 0;
 }
 
 static void ring_serve(void *ctx, struct ring_entry *e)
@@ -222,12 +248,10 @@ static void ring_serve(void *ctx, struct ring_entry *e)
 
 	me.data = e->data;
 	me.size = e->size;
-	if (e->opcode == FUSE_READ) {
-		serve_read(e);
-		return;
-	}
-	me.entry = e;
 	me.huge = c->in_memory && ring_want_huge(e);
+	if (ring_serve_quickly(c->srv, e))
+		return;
+	me.entry = e;
 	buf.mem = ring_request(e, &buf.size);
 	if (buf.mem) {
 		wire_request(buf.mem, buf.size);

@@ -430,39 +430,43 @@ bool ring_want_huge(struct ring_entry *e)
 	return e->huge;
 }
 
-void ring_read_in(const struct ring_entry *e, struct fuse_read_in *ret)
-{
-	memcpy(ret, e->head->op_in, sizeof(*ret));
-}
-
 size_t ring_data_size(const struct ring_entry *e)
 {
 	struct fuse_read_in in;
 
 	if (e->opcode != FUSE_READ)
 		return e->head->data_size;
-	ring_read_in(e, &in);
+	memcpy(&in, e->head->op_in, sizeof(in));
 	return in.size;
+}
+
+bool ring_pieces(const struct ring_entry *e, struct quick_req *ret)
+{
+	size_t len = e->head->data_size;
+
+	memcpy(&ret->in, e->head->in_out, sizeof(ret->in));
+	if (ret->in.len < sizeof(ret->in) || len > e->size ||
+			len > ret->in.len - sizeof(ret->in))
+		return false;
+	ret->op = e->head->op_in;
+	ret->op_len = ret->in.len - sizeof(ret->in) - len;
+	ret->data = e->data;
+	ret->len = len;
+	return ret->op_len <= OP_IN_SIZE;
 }
 
 void *ring_request(struct ring_entry *e, size_t *ret_len)
 {
-	struct fuse_in_header in;
+	struct quick_req q;
 	char *start = e->data;
-	size_t op;
 
-	memcpy(&in, e->head->in_out, sizeof(in));
-	if (in.len < sizeof(in) || e->head->data_size > e->size ||
-			e->head->data_size > in.len - sizeof(in))
+	if (!ring_pieces(e, &q))
 		return NULL;
-	op = in.len - sizeof(in) - e->head->data_size;
-	if (op > OP_IN_SIZE)
-		return NULL;
-	start -= op;
-	memcpy(start, e->head->op_in, op);
-	start -= sizeof(in);
-	memcpy(start, &in, sizeof(in));
-	*ret_len = in.len;
+	start -= q.op_len;
+	memcpy(start, q.op, q.op_len);
+	start -= sizeof(q.in);
+	memcpy(start, &q.in, sizeof(q.in));
+	*ret_len = q.in.len;
 	return start;
 }
 

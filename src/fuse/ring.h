@@ -38,6 +38,8 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
+#include "fuse/quick.h"
+
 /* The bit of the kernel's first request and of its answer. */
 #define RING_INIT_FLAG (UINT64_C(1) << 41)
 
@@ -116,14 +118,13 @@ void ring_return(struct ring_entry *e);
  * was answered. */
 void ring_settle(struct ring *r);
 
-/* The request in @e as one piece of *ret_len bytes. NULL: it makes no sense. */
+/* The request in @e, as it lies there. False: it makes no sense. */
+bool ring_pieces(const struct ring_entry *e, struct quick_req *ret);
+/* The same as one piece of *ret_len bytes. NULL: it makes no sense. */
 void *ring_request(struct ring_entry *e, size_t *ret_len);
 /* Have the entry's data lie in huge pages, if what the request brings is long enough
  * to pay for that. Does it? By who has the entry. */
 bool ring_want_huge(struct ring_entry *e);
-struct fuse_read_in;
-/* What a READ asks for. */
-void ring_read_in(const struct ring_entry *e, struct fuse_read_in *ret);
 /* Bytes that the request brings, or that it asks for to be read. */
 size_t ring_data_size(const struct ring_entry *e);
 /* Answer with @iov: a fuse_out_header, then pieces. They may lie in e->data, in

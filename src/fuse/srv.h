@@ -144,6 +144,12 @@ bool srv_try_again(struct srv *s, int ret, unsigned *tries);
 void srv_close_all(struct srv *s);
 /* Bytes of @h at @pos, into the worker's data. How many, or a negative errno. */
 ssize_t srv_read(struct srv_handle *h, size_t size, uint64_t pos);
+/* Write to @h; @how: UEXT4_RW_KEEPPRIV, KILLPRIV, KILLSGID (srv_write_as()). */
+ssize_t srv_write(struct srv *s, struct srv_handle *h, const struct iovec *iov,
+		uint64_t pos, unsigned how);
+/* The same for what the kernel writes out of its page cache. */
+ssize_t srv_write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
+		const struct iovec *iov, uint64_t pos);
 
 /* The requests, by what they are about. */
 extern const struct fuse_lowlevel_ops srv_ops;

@@ -223,12 +223,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 		(void)fuse_reply_buf(req, srv_me()->data, (size_t)n);
 }
 
-/* By who asks, who need not be who opened it. */
-static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
-		const struct iovec *iov, uint64_t pos)
+ssize_t srv_write(struct srv *s, struct srv_handle *h, const struct iovec *iov,
+		uint64_t pos, unsigned how)
 {
-	bool tell;
-	unsigned how = srv_write_as(req, uext4_file_node(h->file), &tell);
 	unsigned tries = 0;
 	ssize_t n;
 
@@ -237,7 +234,18 @@ static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
 		how |= UEXT4_RW_HUGE;
 	do {
 		n = uext4_pwritev2(h->file, iov, 1, pos, how);
-	} while (srv_try_again(srv_of(req), (int)n, &tries));
+	} while (srv_try_again(s, (int)n, &tries));
+	return n;
+}
+
+/* By who asks, who need not be who opened it. */
+static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
+		const struct iovec *iov, uint64_t pos)
+{
+	bool tell;
+	unsigned how = srv_write_as(req, uext4_file_node(h->file), &tell);
+	ssize_t n = srv_write(srv_of(req), h, iov, pos, how);
+
 	if (n > 0 && tell)
 		srv_attr_changed(srv_of(req), ino);
 	return n;
@@ -245,7 +253,7 @@ static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
 
 /* What comes out of the kernel's page cache is written by nobody. If the file
  * became immutable or append-only not long ago, it may have been there before. */
-static ssize_t write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
+ssize_t srv_write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
 		const struct iovec *iov, uint64_t pos)
 {
 	int64_t frozen = atomic_load(&srv_node_of(s, ino)->frozen_at);
@@ -268,7 +276,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 	ssize_t n;
 
 	memcpy(&iov.iov_base, &buf, sizeof(buf)); /* is only read from */
-	n = fi->writepage ? write_page(srv_of(req), ino, h, &iov, (uint64_t)pos)
+	n = fi->writepage ? srv_write_page(srv_of(req), ino, h, &iov,
+					    (uint64_t)pos)
 			  : write_by(req, ino, h, &iov, (uint64_t)pos);
 	if (n < 0)
 		srv_reply(req, (int)n);
