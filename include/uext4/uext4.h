@@ -278,7 +278,8 @@ UEXT4_API int uext4_node_root(
 UEXT4_API int uext4_node_get(struct uext4_fs *fs, uint32_t ino,
 		uint32_t generation, struct uext4_node **ret_node);
 /* The same for a number that somebody remembers (a file handle, NFS) or makes up:
- * what is not in use is -ESTALE, and is not taken for damage. */
+ * what is not in use, or has no name any more, is -ESTALE, and nothing is taken for
+ * damage. */
 UEXT4_API int uext4_node_by_handle(struct uext4_fs *fs, uint64_t ino,
 		uint32_t generation, struct uext4_node **ret_node);
 UEXT4_API struct uext4_node *uext4_node_hold(struct uext4_node *node);

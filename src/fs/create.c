@@ -7,7 +7,7 @@
  * the same handle, so that the last put, or recovery, frees it.
  *
  * Locks    dir->rwsem exclusive > handle > ...; the fresh inode is nobody
- *          else's until its name is there.
+ *          else's until its name is there, but for who walks all inodes.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -334,6 +334,7 @@ int uext4_node_get(struct uext4_fs *fs, uint32_t ino, uint32_t generation,
 int uext4_node_by_handle(struct uext4_fs *fs, uint64_t ino, uint32_t generation,
 		struct uext4_node **ret_node)
 {
+	struct inode *inode;
 	int ret = fs_may_read(fs);
 
 	if (ret < 0)
@@ -343,7 +344,21 @@ int uext4_node_by_handle(struct uext4_fs *fs, uint64_t ino, uint32_t generation,
 	ret = ialloc_is_used(fs->alloc, (inum_t)ino);
 	if (ret <= 0)
 		return ret < 0 ? fs_done(fs, ret, (inum_t)ino) : -ESTALE;
-	return uext4_node_get(fs, (uint32_t)ino, generation, ret_node);
+	ret = inode_get_named(&fs->it, (inum_t)ino, &inode);
+	/* Taken a moment ago, it need not look like an inode yet. */
+	if (ret == -UEXT4_EBADCSUM || ret == -UEXT4_ECORRUPT)
+		ret = -ESTALE;
+	if (ret < 0)
+		return ret;
+	if (inode->d.links == 0 ||
+			(generation != 0 &&
+					inode->d.generation != generation)) {
+		inode_put(inode);
+		return -ESTALE;
+	}
+	atomic_fetch_add(&fs->nopen, 1);
+	*ret_node = inode_node(inode);
+	return 0;
 }
 
 int uext4_node_root(struct uext4_fs *fs, struct uext4_node **ret_node)

@@ -64,9 +64,8 @@ void crew_fail(struct crew *c, int err)
 	say_ended(c);
 }
 
-/* An INTERRUPT of what waits in @rings. */
-static bool is_done_by_rings(
-		struct rings *rings, const char *request, size_t len)
+/* An INTERRUPT is answered by what it ends, if at all. */
+static bool hear_interrupt(struct crew *c, const char *request, size_t len)
 {
 	struct fuse_in_header head;
 	struct fuse_interrupt_in in;
@@ -75,8 +74,11 @@ static bool is_done_by_rings(
 		return false;
 	memcpy(&head, request, sizeof(head));
 	memcpy(&in, request + sizeof(head), sizeof(in));
-	return head.opcode == FUSE_INTERRUPT &&
-			rings_interrupt(rings, in.unique);
+	if (head.opcode != FUSE_INTERRUPT)
+		return false;
+	if (!c->rings || !rings_interrupt(c->rings, in.unique))
+		stops_ask(&c->srv->stops, in.unique);
+	return true;
 }
 
 /* The request in @mem, of /dev/fuse. False: libfuse is to do it. */
@@ -118,10 +120,7 @@ static int serve_one(struct crew *c, char *mem)
 		return 1;
 	if (n == 0)
 		return -ENODEV;
-	if (n > 0 &&
-			!(c->rings &&
-					is_done_by_rings(c->rings, buf.mem,
-							buf.size)) &&
+	if (n > 0 && !hear_interrupt(c, buf.mem, buf.size) &&
 			!serve_quickly(c->srv, buf.mem, buf.size))
 		fuse_session_process_buf(se, &buf);
 	return n < 0 ? n : 0;

@@ -89,15 +89,20 @@ int nodes_hold(struct nodes *t, struct uext4_fs *fs, uint64_t id,
 {
 	struct srv_node key = { .ino = ino_of(t, id) };
 	unsigned i = shard_of(key.ino);
+	struct uext4_stat st;
 	struct srv_node *sn;
 
 	pthread_mutex_lock(&t->shard[i].lock);
 	sn = RB_FIND(srv_node_tree, &t->shard[i].tree, &key);
 	*ret_node = sn ? uext4_node_hold(sn->node) : NULL;
 	pthread_mutex_unlock(&t->shard[i].lock);
-	if (*ret_node)
+	if (!*ret_node)
+		return uext4_node_by_handle(fs, id, 0, ret_node);
+	/* What is open the kernel knows: it asks for what it has let go of. */
+	if (uext4_node_stat(*ret_node, &st) == 0 && st.nlink > 0)
 		return 0;
-	return uext4_node_by_handle(fs, id, 0, ret_node);
+	uext4_node_put(*ret_node);
+	return -ESTALE;
 }
 
 struct srv_node *nodes_told(struct nodes *t, struct uext4_node *node)

@@ -9,7 +9,7 @@
  *
  * The kernel calls them by their numbers, the root by NODES_ROOT. So a file handle
  * (name_to_handle_at(), NFS), which is that and the generation, is good for as long
- * as the inode, whoever serves the image; and one that is old, or made up, finds
+ * as both, whoever serves the image; and one that is old, or made up, finds
  * another inode or none, not memory.
  *
  * Locks    A node's count and its place in the table belong to its shard's

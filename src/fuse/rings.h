@@ -19,7 +19,7 @@
  *          (R5) An INTERRUPT comes by /dev/fuse, for any signal that the caller
  *               gets. A copy that waits for a helper, or comes after its
  *               INTERRUPT, is answered with EINTR then, as it is by /dev/fuse
- *               before it has begun; one that is worked at, libfuse finds.
+ *               before it has begun; one that is worked at, stops.h finds.
  *               Nothing else ends so: no program expects it of a write. Of very
  *               many at a time some may come too late.
  *
@@ -58,7 +58,7 @@ int rings_open(const struct rings_opts *o, struct rings **ret);
  * rings. 0 or a negative errno: some may have started. */
 int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx);
 /* End the request @unique if it waits for a helper and may end so (R5); else
- * false, and libfuse is to be told. By the thread that reads /dev/fuse. */
+ * false. By the thread that reads /dev/fuse. */
 bool rings_interrupt(struct rings *rs, uint64_t unique);
 /* Ask all to end. Again and again, until left() was called by each. */
 void rings_end(struct rings *rs, int wake_signal);

@@ -291,6 +291,7 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 	p->signals = p->crew.ended = -1;
 	LIST_INIT(&p->srv.handles);
 	pthread_mutex_init(&p->srv.handles_lock, NULL);
+	stops_init(&p->srv.stops);
 	ret = crew_init(&p->crew, &p->srv);
 	if (ret == 0)
 		ret = uext4_image_open(o->image, &o->mnt, &image);
@@ -309,6 +310,7 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 		(void)close(p->signals);
 	crew_fini(&p->crew);
 	pthread_mutex_destroy(&p->srv.handles_lock);
+	stops_fini(&p->srv.stops);
 	free(p);
 	return ret;
 }

@@ -243,6 +243,7 @@ void srv_attr_check(struct srv *s, fuse_ino_t ino)
 #define REMOVED_LATELY_MS 50
 /* 1, 2, 4... ms: on a busy host a FORGET takes its time. */
 #define TRIES             5u
+#define TRIES_SHORT       2u
 #define TRY_AFTER_NS      1000000
 
 int64_t srv_now_ms(void)
@@ -259,15 +260,40 @@ void srv_removed(struct srv *s)
 			&s->removed_at, srv_now_ms(), memory_order_relaxed);
 }
 
-bool srv_try_again(struct srv *s, int ret, unsigned *tries)
+/* One waits for long, so that there is somebody who serves what he waits for; a
+ * ring's thread does not, for others' requests wait in its ring. */
+static bool may_try(struct srv *s, unsigned tries)
 {
-	struct timespec moment = { .tv_nsec = TRY_AFTER_NS };
+	bool nobody = false;
+
+	if (s->opts->threads == 1)
+		return false;
+	if (tries < TRIES_SHORT)
+		return true;
+	if (!srv_me()->lead || tries == TRIES)
+		return false;
+	return tries > TRIES_SHORT ||
+			atomic_compare_exchange_strong(
+					&s->waiting, &nobody, true);
+}
+
+static bool is_removed_lately(const struct srv *s)
+{
 	int64_t removed = atomic_load_explicit(
 			&s->removed_at, memory_order_relaxed);
 
-	if (ret != -ENOSPC || *tries >= TRIES || removed == 0 ||
-			srv_now_ms() - removed > REMOVED_LATELY_MS)
+	return removed != 0 && srv_now_ms() - removed <= REMOVED_LATELY_MS;
+}
+
+bool srv_try_again(struct srv *s, int ret, unsigned *tries)
+{
+	struct timespec moment = { .tv_nsec = TRY_AFTER_NS };
+
+	if (ret != -ENOSPC || !is_removed_lately(s) || !may_try(s, *tries)) {
+		if (*tries > TRIES_SHORT)
+			atomic_store(&s->waiting, false);
 		return false;
+	}
 	moment.tv_nsec <<= (*tries)++;
 	srv_may_wait();
 	(void)nanosleep(&moment, NULL);

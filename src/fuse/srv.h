@@ -15,7 +15,7 @@
  * May he   With default_permissions the kernel has checked the access before a
  *          request comes (UEXT4_CRED_CHECKED). Without (idmap=) it is checked
  *          here, as the mapped user.
- * Ids      nodeid is the address of a struct srv_node, 1 is the root; fh is the
+ * Ids      nodeid is the number of the inode, 1 is the root (nodes.h); fh is the
  *          address of a struct srv_handle.
  */
 #ifndef UEXT4_FUSE_SRV_H
@@ -34,6 +34,7 @@
 #include "fuse/nodes.h"
 #include "fuse/ring.h"
 #include "fuse/serve.h"
+#include "fuse/stops.h"
 #include "fuse/wire.h"
 #include "uext4/uext4.h"
 
@@ -62,7 +63,9 @@ struct srv {
 	const struct serve_opts *opts;
 	struct nodes nodes;
 	struct wire wire;
+	struct stops stops;
 	_Atomic int64_t removed_at; /* srv_removed(), ms */
+	_Atomic bool waiting;       /* somebody is, in srv_try_again() */
 	pthread_mutex_t handles_lock;
 	LIST_HEAD(srv_handle_list, srv_handle) handles; /* [handles_lock] */
 };
@@ -76,10 +79,9 @@ struct srv_worker {
 	size_t size;
 	bool huge; /* it lies in huge pages */
 	uint32_t groups[SRV_GROUPS_MAX];
-	/* The request is a STATX (wire.h), and its @unique; when what it asks
-	 * about was born. */
+	uint64_t unique; /* of the request */
+	/* It is a STATX (wire.h); when what it asks about was born. */
 	bool statx;
-	uint64_t unique;
 	struct timespec born;
 	struct ring_entry *entry; /* that it works at, or NULL */
 	struct lead *lead;        /* NULL: it is the only one that reads */

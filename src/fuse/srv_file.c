@@ -355,12 +355,14 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_pos,
 {
 	struct srv_worker *me = srv_me();
 	struct iovec iov = { .iov_base = me->data };
+	struct stops *stops = &srv_of(req)->stops;
+	int place = stops_begin(stops, me->unique);
 	size_t done = 0;
 	ssize_t n = 0;
 
 	if (len > INT32_MAX)
 		len = INT32_MAX; /* the answer has 32 bits */
-	while (done < len && !fuse_req_interrupted(req)) {
+	while (done < len && !stops_asked(stops, place)) {
 		n = uext4_pread(srv_handle(in_fi)->file, me->data,
 				len - done < me->size ? len - done : me->size,
 				(uint64_t)in_pos + done);
@@ -373,8 +375,9 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_pos,
 			break;
 		done += (size_t)n;
 	}
-	if (done == 0 && n == 0 && len > 0 && fuse_req_interrupted(req))
+	if (done == 0 && n == 0 && len > 0 && stops_asked(stops, place))
 		n = -EINTR;
+	stops_end(stops, place);
 	if (done > 0)
 		srv_attr_check(srv_of(req), in);
 	if (done == 0 && n < 0)

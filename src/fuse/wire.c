@@ -48,12 +48,12 @@ void wire_request(void *request, size_t len)
 	if (len < sizeof(head))
 		return;
 	memcpy(&head, request, sizeof(head));
+	me->unique = head.unique;
 	if (head.opcode == REQUEST_OP_TMPFILE) {
 		head.opcode = FUSE_CREATE;
 	} else if (head.opcode == REQUEST_OP_STATX) {
 		head.opcode = FUSE_GETATTR;
 		me->statx = true;
-		me->unique = head.unique;
 	}
 	memcpy(request, &head, sizeof(head));
 }

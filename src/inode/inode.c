@@ -321,9 +321,10 @@ static void inode_put_bad(struct inode *inode)
 		inode_free_memory(inode);
 }
 
-/* Look @inum up; waits while it is being loaded or freed. */
-static struct inode *itable_find_locked(struct itable *it, inum_t inum)
-		UEXT4_REQUIRES(it->lock)
+/* Look @inum up; waits while it is being loaded or freed. @named: what has no name
+ * yet is not to be found, *ret_new then. */
+static struct inode *itable_find_locked(struct itable *it, inum_t inum,
+		bool named, bool *ret_new) UEXT4_REQUIRES(it->lock)
 {
 	struct hmap_node *n;
 	struct inode *inode;
@@ -337,6 +338,10 @@ static struct inode *itable_find_locked(struct itable *it, inum_t inum)
 				    (INODE_S_LOADING | INODE_S_DYING)))
 			break;
 		cond_wait(&it->wait, &it->lock);
+	}
+	if (named && (atomic_load(&inode->state) & INODE_S_NEW)) {
+		*ret_new = true;
+		return NULL;
 	}
 	if (inode->refs++ == 0) {
 		TAILQ_REMOVE(&it->lru, inode, lru);
@@ -371,20 +376,21 @@ static int inode_get_slow(
 }
 
 static int inode_get_common(struct itable *it, inum_t inum, bool orphan,
-		struct inode **ret_inode)
+		bool named, struct inode **ret_inode)
 {
 	struct inode *fresh;
 	struct inode *inode;
+	bool is_new = false;
 
 	if (!geo_inum_ok(it->geo, inum))
 		return -UEXT4_ECORRUPT;
 
 	mutex_lock(&it->lock);
-	inode = itable_find_locked(it, inum);
-	if (inode) {
+	inode = itable_find_locked(it, inum, named, &is_new);
+	if (inode || is_new) {
 		mutex_unlock(&it->lock);
 		*ret_inode = inode;
-		return 0;
+		return is_new ? -ESTALE : 0;
 	}
 	fresh = inode_alloc(it, inum);
 	if (!fresh) {
@@ -399,12 +405,17 @@ static int inode_get_common(struct itable *it, inum_t inum, bool orphan,
 
 int inode_get(struct itable *it, inum_t inum, struct inode **ret_inode)
 {
-	return inode_get_common(it, inum, false, ret_inode);
+	return inode_get_common(it, inum, false, false, ret_inode);
+}
+
+int inode_get_named(struct itable *it, inum_t inum, struct inode **ret_inode)
+{
+	return inode_get_common(it, inum, false, true, ret_inode);
 }
 
 int inode_get_orphan(struct itable *it, inum_t inum, struct inode **ret_inode)
 {
-	return inode_get_common(it, inum, true, ret_inode);
+	return inode_get_common(it, inum, true, false, ret_inode);
 }
 
 void inode_hold(struct inode *inode)
@@ -607,6 +618,30 @@ static void inode_fill_new(struct inode *inode, const struct inode_spec *spec)
 	atomic_store(&inode->state, INODE_S_NEW | INODE_S_EOF_CLEAN);
 }
 
+/* Who asks for a number that is free (a file handle that is old) may be loading what
+ * is left of it just now, which comes to nothing. An inode that is there already
+ * is damage: two own one number. */
+static int itable_add_new(struct itable *it, struct inode *fresh)
+{
+	struct hmap_node *n;
+	int ret = 0;
+
+	mutex_lock(&it->lock);
+	while ((n = hmap_find(&it->inodes, fresh->inum)) != NULL) {
+		const struct inode *inode = container_of(n, struct inode, node);
+
+		if (!(atomic_load(&inode->state) & INODE_S_LOADING)) {
+			ret = -UEXT4_ECORRUPT;
+			break;
+		}
+		cond_wait(&it->wait, &it->lock);
+	}
+	if (ret == 0)
+		hmap_insert(&it->inodes, &fresh->node, fresh->inum);
+	mutex_unlock(&it->lock);
+	return ret;
+}
+
 int inode_new(struct handle *h, struct inode *dir,
 		const struct inode_spec *spec, struct inode **ret_inode)
 {
@@ -632,11 +667,13 @@ int inode_new(struct handle *h, struct inode *dir,
 	}
 	inode_fill_new(inode, spec);
 	atomic_store(&inode->map.for_super, atomic_load(&dir->map.for_super));
-	mutex_lock(&it->lock);
-	assert(!hmap_find(&it->inodes, inum));
-	hmap_insert(&it->inodes, &inode->node, inum);
-	mutex_unlock(&it->lock);
-
+	ret = itable_add_new(it, inode);
+	if (ret < 0) {
+		log_err(it->log, "inode %u: free, and in use; run e2fsck",
+				inum);
+		inode_free_memory(inode);
+		return ret;
+	}
 	ret = inode_dirty(h, inode);
 	if (ret < 0) {
 		inode_unhook(inode);

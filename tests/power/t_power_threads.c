@@ -79,6 +79,13 @@ struct slot {
 	uint32_t fill;
 };
 
+/* What an operation did to a slot on its way: the others it leaves alone. */
+struct step {
+	int slot;    /* -1: to none */
+	bool clears; /* it may be empty in between */
+	bool cuts;   /* its old file may be cut in between */
+};
+
 struct worker {
 	struct run *run;
 	pthread_t thread;
@@ -87,6 +94,7 @@ struct worker {
 	struct uext4_node *dir;
 	/* after so many operations */
 	struct slot slots[OPS + 1][SLOTS];
+	struct step step[OPS];
 };
 
 struct run {
@@ -145,6 +153,7 @@ static void *closer_main(void *arg)
 {
 	struct run *run = arg;
 	bool over;
+	bool more;
 
 	do {
 		struct uext4_file *file = NULL;
@@ -156,12 +165,13 @@ static void *closer_main(void *arg)
 			memmove(run->held, run->held + 1,
 					--run->nheld * sizeof(*run->held));
 		}
+		more = run->nheld > 0;
 		pthread_mutex_unlock(&run->m);
 		if (file)
 			assert_int_equal(uext4_close(file), 0);
 		else
 			(void)usleep(50);
-	} while (!over || run->nheld > 0);
+	} while (!over || more);
 	return NULL;
 }
 
@@ -193,7 +203,8 @@ static void write_slot(struct worker *w, const char *name, const struct slot *s)
 }
 
 /* Some hold what is there open across its end. */
-static void hold(struct worker *w, const char *name, const struct slot *s)
+static void hold(struct worker *w, const char *name, const struct slot *s,
+		struct step *step)
 {
 	struct uext4_node *node;
 	struct uext4_file *file;
@@ -201,8 +212,10 @@ static void hold(struct worker *w, const char *name, const struct slot *s)
 	if (below(&w->rnd, 2) || uext4_lookup(w->dir, name, NULL, &node) < 0)
 		return;
 	if (uext4_open_node(node, UEXT4_O_RDWR, NULL, &file) == 0) {
-		if (s->size > CUT && below(&w->rnd, 3) == 0)
+		if (s->size > CUT && below(&w->rnd, 3) == 0) {
 			assert_int_equal(uext4_ftruncate(file, CUT), 0);
+			step->cuts = true;
+		}
 		hand_over(w->run, file);
 	}
 	uext4_node_put(node);
@@ -346,19 +359,21 @@ static void scratch(struct worker *w)
 		assert_int_equal(uext4_unlink(w->dir, "scratch", NULL), 0);
 }
 
-static void one_operation(struct worker *w, struct slot *slots)
+static void one_operation(
+		struct worker *w, struct slot *slots, struct step *step)
 {
 	unsigned n = below(&w->rnd, SLOTS);
 	struct slot *s = &slots[n];
 	char name[8];
 
 	slot_name(n, name);
+	step->slot = (int)n;
 	switch (below(&w->rnd, 11)) {
 	case 0:
 	case 1:
 	case 2:
 		if (s->kind == SLOT_FILE)
-			hold(w, name, s);
+			hold(w, name, s, step);
 		/* Cut by hold(), it is gone in the same breath. */
 		replace(w, name, s);
 		break;
@@ -367,19 +382,23 @@ static void one_operation(struct worker *w, struct slot *slots)
 		clear_slot(w, name, s);
 		break;
 	case 5:
+		step->clears = true;
 		clear_slot(w, name, s);
 		make_link(w, name, s);
 		break;
 	case 6:
+		step->clears = true;
 		clear_slot(w, name, s);
 		assert_int_equal(
 				uext4_mkdir(w->dir, name, 0755, NULL, NULL), 0);
 		s->kind = SLOT_DIR;
 		break;
 	case 7:
+		step->slot = -1;
 		nameless(w);
 		break;
 	default:
+		step->slot = -1;
 		scratch(w);
 	}
 }
@@ -394,7 +413,7 @@ static void *worker_main(void *arg)
 
 		memcpy(w->slots[op + 1], w->slots[op], sizeof(w->slots[op]));
 		bdev_emu_mark(w->run->dev, EMU_MARK_OP_BEGIN, id, 0);
-		one_operation(w, w->slots[op + 1]);
+		one_operation(w, w->slots[op + 1], &w->step[op]);
 		if (below(&w->rnd, 2))
 			continue;
 		assert_int_equal(uext4_node_fsync(w->dir, false), 0);
@@ -574,24 +593,30 @@ static bool is_same(const struct slot *want, const struct slot *got,
 	return true;
 }
 
-/* An operation is more than one step: in between a slot may be empty, or its
- * file cut. */
+/* After operation @from, which was acknowledged, and in or after those up to @to:
+ * they leave behind what they were to, or what is in between. */
 static bool may_be(const struct worker *w, int64_t from, int64_t to, unsigned n,
 		const struct slot *got, const uint8_t *data)
 {
 	int64_t op;
 
-	if (from < to && got->kind == SLOT_NONE)
+	if (is_same(&w->slots[from + 1][n], got, data, false))
 		return true;
-	for (op = from; op <= to; op++) {
-		const struct slot *want = &w->slots[op + 1][n];
-		struct slot cut = *want;
+	for (op = from + 1; op <= to; op++) {
+		const struct slot *before = &w->slots[op][n];
+		struct slot cut = *before;
 
-		if (is_same(want, got, data, op < to))
+		if (w->step[op].slot != (int)n)
+			continue;
+		if (is_same(&w->slots[op + 1][n], got, data, false))
 			return true;
-		cut.size = got->size;
-		if (op < to && want->kind == SLOT_FILE && got->size == CUT &&
-				is_same(&cut, got, data, true))
+		if (w->step[op].clears && got->kind == SLOT_NONE)
+			return true;
+		if (!w->step[op].cuts || before->kind != SLOT_FILE)
+			continue;
+		if (got->size == CUT)
+			cut.size = CUT;
+		if (is_same(&cut, got, data, true))
 			return true;
 	}
 	return false;
@@ -708,19 +733,23 @@ static struct emu_img *make_image(const struct profile *p)
 	struct emu_img *img;
 	char path[300];
 	char cmd[600];
+	int ret;
+	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/t_power_threads.XXXXXX",
 			pw_tmp_dir());
-	assert_true(mkstemp(path) >= 0);
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	close(fd);
 	(void)snprintf(cmd, sizeof(cmd),
 			"PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F %s %s %u",
 			p->mke2fs, path,
 			p->kb * 1024 /
 					(strstr(p->mke2fs, "4096") ? 4096
 								   : 1024));
-	assert_int_equal(system(cmd), 0);
-	assert_int_equal(emu_img_load(path, &img), 0);
+	ret = system(cmd) == 0 ? emu_img_load(path, &img) : -EIO;
 	unlink(path);
+	assert_int_equal(ret, 0);
 	cd = pw_img_check_dev(img);
 	assert_true(check_fill_free(&cd, pw_img_write, img) > 0);
 	return img;
@@ -786,6 +815,7 @@ static void what_threads_leave_recovers(void **state)
 	printf("# power: %llu distinct states judged, and 0 of cuts inside "
 	       "recoveries\n",
 			(unsigned long long)n);
+	assert_true(n > runs * 1000);
 }
 
 int main(int argc, char **argv)

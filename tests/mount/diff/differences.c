@@ -188,14 +188,16 @@ static bool eperm_first(const struct difference_case *c)
 static bool copy_of_nothing(const struct difference_case *c)
 {
 	return is_kind(c, DOP_copy) && is_field(c, "errno") &&
-			(c->a == EPERM || c->a == EFBIG) && c->b == 0;
+			(c->a == EPERM || c->a == EFBIG) && c->b == 0 &&
+			c->b_ret == 0;
 }
 
 /* Setting flags (FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR), where there are none. */
 static bool flags_of_others(const struct difference_case *c)
 {
-	return is_kind(c, DOP_ioctl) && is_field(c, "errno") &&
-			c->a == ENOTTY && c->b == EPERM;
+	return is_kind(c, DOP_ioctl) &&
+			(c->op->n[0] == 1 || c->op->n[0] == 3) &&
+			is_field(c, "errno") && c->a == ENOTTY && c->b == EPERM;
 }
 
 /* The file position, not the file: s_maxbytes is the kernel's of FUSE. */

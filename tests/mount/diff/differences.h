@@ -35,9 +35,10 @@ enum difference_whose {
 struct difference_case {
 	const struct dop *op;
 	const char *field;
-	uint64_t a, b; /* kernel's, ours */
-	int err;       /* of the call, the kernel's */
-	mode_t mode;   /* of the object that the field is about, 0: unknown */
+	uint64_t a, b;  /* kernel's, ours */
+	int err;        /* of the call, the kernel's */
+	uint64_t b_ret; /* of the call, ours, where it gives a number */
+	mode_t mode;    /* of the object that the field is about, 0: unknown */
 	const char *path;
 	bool closer;    /* sparse.h */
 	bool writeback; /* our map is that of the kernel in front: all data */

@@ -71,6 +71,7 @@ static const char *first_wrong(struct judge *j, struct difference_case *c,
 	c->err = a->err;
 	c->a = (uint64_t)a->err;
 	c->b = (uint64_t)b->err;
+	c->b_ret = b->err == 0 && b->n > 0 ? b->f[0].value : 0;
 	if (a->err != b->err)
 		return allowed(j, c) ? NULL : "errno";
 	for (i = 0; i < a->n && i < b->n; i++) {

@@ -85,7 +85,13 @@ class Rig:
         for m in self.mounts:
             m.mkdir()
         self.template = self.dir / "template.img"
-        size, options = PROFILES[profile]
+        try:
+            self.make_template(*PROFILES[profile])
+        except BaseException:
+            shutil.rmtree(self.dir, ignore_errors=True)
+            raise
+
+    def make_template(self, size, options):
         quiet("truncate", "-s", size, self.template)
         # Where names lie in a directory depends on the seed of their hash.
         quiet("mke2fs", "-qF", "-U", SEED, "-E", "lazy_itable_init=0,"

@@ -6,6 +6,7 @@ kernel has in its cache, and mounts; old and made up ones find nothing.
 usage: handles.py make DIR FILE     what was made below DIR stands in FILE
        handles.py use DIR FILE
        handles.py stale DIR FILE    after these all is gone again
+       handles.py race DIR SECONDS  old handles while their numbers are reused
 """
 import ctypes
 import errno
@@ -15,6 +16,8 @@ import random
 import stat
 import struct
 import sys
+import time
+import traceback
 
 AT_FDCWD, HANDLE_MAX = -100, 128
 FUSE = 0x81             # the type of FUSE's handles; ext4's is 1
@@ -90,11 +93,11 @@ def use(top, handles):
         os.close(fd)
 
 
-def is_stale(top, handle):
+def is_stale(top, handle, also=errno.ESTALE):
     try:
         os.close(open_handle(top, handle, os.O_RDONLY | os.O_NONBLOCK))
     except OSError as e:
-        assert e.errno == errno.ESTALE, f"{handle}: {e}"
+        assert e.errno in (errno.ESTALE, also), f"{handle}: {e}"
         return True
     return False
 
@@ -128,8 +131,48 @@ def stale(top, handles):
     os.close(fd)
 
 
+def race(top, seconds):
+    """Two make and remove files, two open what is gone or is it again."""
+    names = [f"{top}/r{n}" for n in range(8)]
+    old = []
+    for name in names:
+        os.mknod(name, 0o644 | stat.S_IFREG)
+        old.append(handle_of(name))
+        os.unlink(name)
+    end = time.monotonic() + seconds
+    pids = []
+    for n in range(4):
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                while time.monotonic() < end:
+                    if n < 2:
+                        name = f"{top}/race{n}"
+                        os.mknod(name, 0o644 | stat.S_IFREG)
+                        os.unlink(name)
+                    else:
+                        for handle in old:
+                            # What ext4 in the kernel says of one that is
+                            # just being made.
+                            assert is_stale(top, handle, errno.ENOMEM)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        pids.append(pid)
+    for pid in pids:
+        assert os.waitpid(pid, 0)[1] == 0
+    os.stat(top)
+
+
 def main():
     what, top, path = sys.argv[1:]
+    if what == "race":
+        race(top, float(path))
+        return
     if what == "make":
         handles = make(top)
         with open(path, "wb") as f:

@@ -96,6 +96,7 @@ case_a_file_handle_lasts_as_long_as_the_file() {
 	mount_ours "$WORK/img" "$MNT"
 	$handles use "$MNT" "$WORK/handles"
 	$handles stale "$MNT" "$WORK/handles"
+	$handles race "$MNT" 4
 	umount_ours "$MNT"
 	fsck_clean "$WORK/img"
 }
