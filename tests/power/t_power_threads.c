@@ -730,7 +730,7 @@ static int judge(void *ctx, const struct explore_state *st)
 static struct emu_img *make_image(const struct profile *p)
 {
 	struct check_dev cd;
-	struct emu_img *img;
+	struct emu_img *img = NULL;
 	char path[300];
 	char cmd[600];
 	int ret;
