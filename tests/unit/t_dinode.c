@@ -302,7 +302,7 @@ static void impossible_inodes_are_refused(void **state)
 		.block_size = 4096,
 		.inodes = 100,
 		.blocks = 1000 };
-	struct dinode good = { .mode = 0100644, .extra_isize = 32 };
+	struct dinode good = { .mode = 0100644, .links = 1, .extra_isize = 32 };
 	struct dinode bad[10];
 	const char *why = NULL;
 
@@ -329,6 +329,9 @@ static void impossible_inodes_are_refused(void **state)
 				!why)
 			fail_msg("inode %zu passed", i);
 	}
+	/* Its block may be gone before it is. */
+	bad[8].links = 0;
+	assert_int_equal(dinode_check(&geo, 12, &bad[8], NULL), 0);
 }
 
 /* No bytes lead decode or encode out of the inode (with ASan). */
