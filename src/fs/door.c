@@ -308,6 +308,19 @@ int uext4_stats(struct uext4_fs *fs, struct uext4_stats *ret_stats)
 
 /* ---- held inodes ---- */
 
+/* Takes over @inode. @generation 0: any. */
+static int node_give(struct uext4_fs *fs, struct inode *inode,
+		uint32_t generation, struct uext4_node **ret_node)
+{
+	if (generation != 0 && inode->d.generation != generation) {
+		inode_put(inode);
+		return -ESTALE;
+	}
+	atomic_fetch_add(&fs->nopen, 1);
+	*ret_node = inode_node(inode);
+	return 0;
+}
+
 int uext4_node_get(struct uext4_fs *fs, uint32_t ino, uint32_t generation,
 		struct uext4_node **ret_node)
 {
@@ -322,13 +335,7 @@ int uext4_node_get(struct uext4_fs *fs, uint32_t ino, uint32_t generation,
 	ret = inode_get(&fs->it, ino, &inode);
 	if (ret < 0)
 		return fs_done(fs, ret, ino);
-	if (generation != 0 && inode->d.generation != generation) {
-		inode_put(inode);
-		return -ESTALE;
-	}
-	atomic_fetch_add(&fs->nopen, 1);
-	*ret_node = inode_node(inode);
-	return 0;
+	return node_give(fs, inode, generation, ret_node);
 }
 
 int uext4_node_by_handle(struct uext4_fs *fs, uint64_t ino, uint32_t generation,
@@ -350,15 +357,11 @@ int uext4_node_by_handle(struct uext4_fs *fs, uint64_t ino, uint32_t generation,
 		ret = -ESTALE;
 	if (ret < 0)
 		return ret;
-	if (inode->d.links == 0 ||
-			(generation != 0 &&
-					inode->d.generation != generation)) {
+	if (inode->d.links == 0) {
 		inode_put(inode);
 		return -ESTALE;
 	}
-	atomic_fetch_add(&fs->nopen, 1);
-	*ret_node = inode_node(inode);
-	return 0;
+	return node_give(fs, inode, generation, ret_node);
 }
 
 int uext4_node_root(struct uext4_fs *fs, struct uext4_node **ret_node)

@@ -22,6 +22,7 @@
 
 #include "fuse/huge.h"
 #include "fuse/quick.h"
+#include "fuse/request.h"
 #include "fuse/rings.h"
 
 #define WAKE_SIGNAL    SIGUSR1
@@ -236,7 +237,8 @@ static bool ring_serve_quickly(struct srv *s, struct ring_entry *e)
 	struct quick_answer a;
 	struct quick_req q;
 
-	return ring_pieces(e, &q) && quick_serve(s, &q, &a) &&
+	return request_kind(e->opcode) == REQUEST_DATA && ring_pieces(e, &q) &&
+			quick_serve(s, &q, &a) &&
 			ring_answer(e, a.iov, a.n) >= 0;
 }
 

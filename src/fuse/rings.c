@@ -21,8 +21,6 @@
 #define LARGE     ((size_t)64 * 1024)
 /* So many requests in a row make a lone client. */
 #define ALONE     16u
-/* So many INTERRUPTs of requests that are not known yet are kept. */
-#define EARLY     16u
 
 struct ring_thread {
 	struct rings *rs;
@@ -46,8 +44,6 @@ struct rings {
 	struct ring_list todo; /* [m] */
 	bool helped;           /* [m] helpers are to end */
 	int idle;              /* [m] helpers, less what waits for one */
-	uint64_t early[EARLY]; /* [m] what they interrupt; 0: none */
-	unsigned next_early;   /* [m] */
 	pthread_cond_t begun;
 	unsigned nbegun; /* [m] rings that have started, or failed to */
 	int error;       /* [m] of the first that failed to */
@@ -83,42 +79,21 @@ static void *helper_main(void *arg)
 	return NULL;
 }
 
-/* Has @e been interrupted before it came? */
-static bool is_stopped_locked(struct rings *rs, const struct ring_entry *e)
+/* Lent to a helper? Not if none is idle, unless it must be one. */
+static bool lend(struct rings *rs, struct ring_entry *e, bool must)
 {
-	unsigned i;
-
-	for (i = 0; i < EARLY && request_can_stop(e->opcode); i++) {
-		if (rs->early[i] == e->unique) {
-			rs->early[i] = 0;
-			return true;
-		}
-	}
-	return false;
-}
-
-enum lent {
-	LENT,    /* to a helper */
-	KEPT,    /* none is idle, and it need not be one */
-	STOPPED, /* it is not to be done any more */
-};
-
-static enum lent lend(struct rings *rs, struct ring_entry *e, bool must)
-{
-	enum lent ret = KEPT;
+	bool lent;
 
 	pthread_mutex_lock(&rs->m);
-	if (is_stopped_locked(rs, e)) {
-		ret = STOPPED;
-	} else if (must || rs->idle > 0) {
-		ret = LENT;
+	lent = must || rs->idle > 0;
+	if (lent) {
 		rs->idle--;
 		ring_lend(e);
 		TAILQ_INSERT_TAIL(&rs->todo, e, link);
 		pthread_cond_signal(&rs->more);
 	}
 	pthread_mutex_unlock(&rs->m);
-	return ret;
+	return lent;
 }
 
 bool rings_interrupt(struct rings *rs, uint64_t unique)
@@ -134,9 +109,6 @@ bool rings_interrupt(struct rings *rs, uint64_t unique)
 	if (stop) {
 		TAILQ_REMOVE(&rs->todo, e, link);
 		rs->idle++;
-	} else if (!e) { /* under way, or done: nobody will ask for it then */
-		rs->early[rs->next_early] = unique;
-		rs->next_early = (rs->next_early + 1) % EARLY;
 	}
 	pthread_mutex_unlock(&rs->m);
 	if (stop) {
@@ -178,16 +150,10 @@ static enum who who_does(
 static bool take(struct ring_thread *t, struct ring_entry *e)
 {
 	enum who who = who_does(t, e);
-	enum lent lent = KEPT;
 
-	if (who != WHO_RING)
-		lent = lend(t->rs, e, who == WHO_HELPER);
-	if (lent == LENT)
+	if (who != WHO_RING && lend(t->rs, e, who == WHO_HELPER))
 		return true;
-	if (lent == STOPPED)
-		ring_refuse(e, -EINTR);
-	else
-		t->rs->ops->serve(t->rs->ctx, e);
+	t->rs->ops->serve(t->rs->ctx, e);
 	ring_commit(e);
 	return false;
 }

@@ -17,9 +17,9 @@
  *          (R4) At the end no request is taken any more; a ring's thread stays
  *               until all that it lent has come back and was answered.
  *          (R5) An INTERRUPT comes by /dev/fuse, for any signal that the caller
- *               gets. A copy that waits for a helper, or comes after its
- *               INTERRUPT, is answered with EINTR then, as it is by /dev/fuse
- *               before it has begun; one that is worked at, stops.h finds.
+ *               gets. A copy that waits for a helper is answered with EINTR
+ *               then, as it is by /dev/fuse before it has begun; one that is
+ *               worked at, or comes after its INTERRUPT, stops.h finds.
  *               Nothing else ends so: no program expects it of a write. Of very
  *               many at a time some may come too late.
  *

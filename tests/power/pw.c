@@ -100,7 +100,7 @@ struct check_dev pw_img_check_dev(struct emu_img *img)
 	return d;
 }
 
-static struct emu_img *make_image(
+struct emu_img *pw_make_image(
 		const struct pw_profile *p, bool (*prepare)(const char *path))
 {
 	struct check_dev cd;
@@ -372,7 +372,7 @@ bool pw_open(struct pw *pw, const char *name, const struct pw_profile *p,
 	pw->now.tv_sec = 1700000000;
 	pw->e2fsck_budget = (double)pw_env("PW_E2FSCK_MS", 3000) / 1000;
 	pw->nested_max = pw_env("PW_NESTED", 200);
-	pw->start = make_image(p, pw->setup.prepare);
+	pw->start = pw_make_image(p, pw->setup.prepare);
 	if (!pw->start) {
 		printf("skip: e2fsprogs is missing or cannot make %s\n",
 				p->name);

@@ -28,6 +28,10 @@ unsigned long pw_env(const char *name, unsigned long other);
 struct uext4_mount_opts pw_opts(struct pw *pw);
 /* The file with this number, alive or not, or NULL. */
 struct pw_file *pw_find_file(struct pw *pw, uint32_t ino, uint32_t gen);
+/* A fresh image, free space full of canaries. @prepare: pw_setup.prepare, or NULL.
+ * NULL: the tools are missing. */
+struct emu_img *pw_make_image(
+		const struct pw_profile *p, bool (*prepare)(const char *path));
 /* A check_dev over @img, which may be written through pw_img_write(). */
 struct check_dev pw_img_check_dev(struct emu_img *img);
 int pw_img_write(void *ctx, uint64_t pos, const void *buf, size_t len);

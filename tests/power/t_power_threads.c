@@ -51,12 +51,7 @@
 #define CUT     1000u
 #define SCRATCH (200u << 10)
 
-struct profile {
-	const char *name, *mke2fs;
-	unsigned kb;
-};
-
-static const struct profile profiles[] = {
+static const struct pw_profile profiles[] = {
 	{ "small-log", "-t ext4 -b 1024 -J size=1 -N 256", 10 << 10 },
 	{ "orphan-file", "-t ext4 -b 1024 -J size=1 -N 256 -O orphan_file",
 			10 << 10 },
@@ -98,7 +93,7 @@ struct worker {
 };
 
 struct run {
-	const struct profile *profile;
+	const struct pw_profile *profile;
 	struct emu_img *img;
 	struct bdev *dev;
 	struct uext4_fs *fs;
@@ -433,7 +428,7 @@ static void gate(void *ctx, const struct bdev_io *io)
 		(void)usleep((useconds_t)(x >> 32) % 200);
 }
 
-static void log_nothing(void *ctx, enum uext4_log_level level, const char *msg)
+static void log_it(void *ctx, enum uext4_log_level level, const char *msg)
 {
 	(void)ctx;
 	if (level <= UEXT4_LOG_WARN || getenv("PW_LOG"))
@@ -447,7 +442,7 @@ static struct uext4_mount_opts options(bool quietly)
 		.flags = quietly ? UEXT4_MNT_NOTHREAD : 0,
 		.meta_cache = 4 << 20,
 		.page_cache = 4 << 20,
-		.log = log_nothing,
+		.log = log_it,
 	};
 
 	return o;
@@ -727,39 +722,11 @@ static int judge(void *ctx, const struct explore_state *st)
 
 /* ---- all of it ---- */
 
-static struct emu_img *make_image(const struct profile *p)
-{
-	struct check_dev cd;
-	struct emu_img *img = NULL;
-	char path[300];
-	char cmd[600];
-	int ret;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/t_power_threads.XXXXXX",
-			pw_tmp_dir());
-	fd = mkstemp(path);
-	assert_true(fd >= 0);
-	close(fd);
-	(void)snprintf(cmd, sizeof(cmd),
-			"PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F %s %s %u",
-			p->mke2fs, path,
-			p->kb * 1024 /
-					(strstr(p->mke2fs, "4096") ? 4096
-								   : 1024));
-	ret = system(cmd) == 0 ? emu_img_load(path, &img) : -EIO;
-	unlink(path);
-	assert_int_equal(ret, 0);
-	cd = pw_img_check_dev(img);
-	assert_true(check_fill_free(&cd, pw_img_write, img) > 0);
-	return img;
-}
-
 static uint64_t seed = 1;
 static unsigned runs = 2;
 static double seconds = 4;
 
-static uint64_t one_run(const struct profile *p, uint64_t number, FILE *to)
+static uint64_t one_run(const struct pw_profile *p, uint64_t number, FILE *to)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	struct explore_opts opts = {
@@ -776,7 +743,8 @@ static uint64_t one_run(const struct profile *p, uint64_t number, FILE *to)
 
 	assert_non_null(run);
 	run->profile = p;
-	run->img = make_image(p);
+	run->img = pw_make_image(p, NULL);
+	assert_non_null(run->img);
 	begin(run);
 	work(run, number);
 	assert_int_equal(bdev_emu_take_log(run->dev, &base, &log), 0);
