@@ -4,7 +4,7 @@
  *
  * The end by umount: a worker's read from /dev/fuse says ENODEV, all workers
  * leave, the last one writes to @ended. The end by a signal: what the kernel
- * still caches is written back first (syncfs, the workers answer); workers
+ * still caches is written back first (flusher.h; the workers answer); workers
  * finish what they are at, and those that wait for a request are woken by a
  * signal of their own until all are gone; then the mount point is taken away
  * and the descriptor closed, which ends the connection for those who still
@@ -27,12 +27,14 @@
 #include <unistd.h>
 
 #include "fuse/crew.h"
+#include "fuse/flusher.h"
 #include "fuse/srv.h"
 #include "fuse/wire.h"
 
 struct pool {
 	struct srv srv;
 	struct crew crew;
+	struct flusher flusher;
 	int signals;
 };
 
@@ -94,31 +96,6 @@ static int session_open(struct pool *p, char *why)
 		p->srv.se = NULL;
 	}
 	return ret;
-}
-
-/* In a child: nothing is open but the mount. */
-static void flush_and_exit(const char *dir)
-{
-	int fd;
-
-	if (close_range(0, ~0u, 0) < 0)
-		_exit(1);
-	fd = open(dir, O_RDONLY | O_DIRECTORY);
-	_exit(fd < 0 || syncfs(fd) < 0 ? 1 : 0);
-}
-
-/* Dirty pages that the kernel has of this mount come as writes. A child asks
- * for them: who waits for that cannot be killed, and if the workers were, the
- * connection had to end for the wait to end. It does when nobody has it open
- * any more; were this thread waiting, it would have. */
-static void flush_kernel(const struct pool *p)
-{
-	pid_t pid = fork();
-
-	if (pid == 0)
-		flush_and_exit(p->srv.opts->dir);
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
 }
 
 /* By fusermount3, which may what a user may not. */
@@ -184,7 +161,7 @@ static int wait_for_end(struct pool *p)
 			return -errno;
 	}
 	if (pfd[0].revents == 0) {
-		flush_kernel(p);
+		(void)flusher_ask(&p->flusher, p->srv.opts->dir);
 		return 0;
 	}
 	/* Workers that failed have left a connection that nobody answers. */
@@ -294,9 +271,11 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 	stops_init(&p->srv.stops);
 	ret = crew_init(&p->crew, &p->srv);
 	if (ret == 0)
-		ret = uext4_image_open(o->image, &o->mnt, &image);
-	if (ret == 0)
 		ret = signals_open(p);
+	if (ret == 0)
+		ret = flusher_start(&p->flusher);
+	if (ret == 0)
+		ret = uext4_image_open(o->image, &o->mnt, &image);
 	if (ret == 0)
 		ret = session_open(p, why);
 	if (ret < 0) {
@@ -306,6 +285,7 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 		fuse_session_unmount(p->srv.se);
 		fuse_session_destroy(p->srv.se);
 	}
+	flusher_end(&p->flusher);
 	if (p->signals >= 0)
 		(void)close(p->signals);
 	crew_fini(&p->crew);

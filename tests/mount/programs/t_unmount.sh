@@ -163,6 +163,47 @@ case_fstab_finds_us_by_type() {
 	! is_mounted "$MNT"
 }
 
+# The child that fetches the kernel's pages is a copy of the server. Were it one of
+# a server that has the image open, it would have its lock as well, until it gets
+# to closing it. Here no child gets to anything for a second.
+case_killed_while_it_ends_no_child_keeps_the_image_locked() {
+	need_ours
+	need cc
+	make_image "$WORK/img" 64M
+	cat >"$WORK/late.c" <<'C'
+#include <pthread.h>
+#include <unistd.h>
+static void late(void)
+{
+	sleep(1);
+}
+__attribute__((constructor)) static void set(void)
+{
+	(void)pthread_atfork(NULL, NULL, late);
+}
+C
+	cc -shared -fPIC -o "$WORK/late.so" "$WORK/late.c"
+	(
+		export LD_PRELOAD="$WORK/late.so"
+		export ASAN_OPTIONS=verify_asan_link_order=0:${ASAN_OPTIONS-}
+		exec "$UEXT4" mount -f "$WORK/img" "$MNT" -o kernel
+	) &
+	echo $! >"$WORK/.pid.mnt"
+	await mounted "$MNT" "$(pid_of "$MNT")"
+	# Its children are awake then; what is forked from now on is not.
+	sleep 1.2
+	echo kept >"$MNT/file"
+	sync "$MNT/file"
+	kill -TERM "$(pid_of "$MNT")"
+	sleep 0.1
+	kill -9 "$(pid_of "$MNT")" 2>/dev/null || true
+	wait "$(pid_of "$MNT")" 2>/dev/null || true
+	"$UEXT4" recover "$WORK/img" >/dev/null
+	rm "$WORK/.pid.mnt"
+	is_mounted "$MNT" && umount -l "$MNT"
+	[ "$("$UEXT4" cat "$WORK/img:/file")" = kept ]
+}
+
 # ---- what is in use ----------------------------------------------------------
 
 case_open_files_keep_it_busy() {
