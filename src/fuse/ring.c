@@ -20,7 +20,7 @@
 #define ASK_NS  20000u
 /* So many answers are told in one call, so that who asked can go on meanwhile. */
 #define BATCH   16u
-/* An answer whose data takes the kernel long enough to copy. */
+/* Data that takes long enough to copy for huge pages to pay. */
 #define LONG    65536u
 /* So often huge pages are asked for: others may be at work in them just then. */
 #define BEG_MAX 8u
@@ -64,7 +64,7 @@ static struct io_uring_sqe *sqe_get(struct ring *r)
 	return sqe;
 }
 
-static struct io_uring_sqe *command(struct ring_entry *e, uint32_t op)
+static void command(struct ring_entry *e, uint32_t op)
 {
 	struct io_uring_sqe *sqe = sqe_get(e->ring);
 	struct ring_cmd cmd = {
@@ -80,7 +80,6 @@ static struct io_uring_sqe *command(struct ring_entry *e, uint32_t op)
 	sqe->len = 2;
 	sqe->user_data = (uintptr_t)e;
 	memcpy(sqe->cmd, &cmd, sizeof(cmd));
-	return sqe;
 }
 
 static void await_poke(struct ring *r)
@@ -113,6 +112,12 @@ static int uring_open(struct ring *r, int fuse_fd)
 	return ret;
 }
 
+/* The queue's entry number @k: is it one of this ring's? */
+static bool is_mine(const struct ring_opts *o, unsigned queue, unsigned k)
+{
+	return (queue + k % o->share) % o->nrings == o->index;
+}
+
 static unsigned depth_of(const struct ring_opts *o, unsigned queue)
 {
 	return queue < o->nonline ? o->depth : 1;
@@ -122,35 +127,40 @@ static unsigned count_entries(const struct ring_opts *o)
 {
 	unsigned queue;
 	unsigned n = 0;
+	unsigned k;
 
-	for (queue = o->first; queue < o->nqueues; queue += o->step)
-		n += depth_of(o, queue);
+	for (queue = 0; queue < o->nqueues; queue++) {
+		for (k = 0; k < depth_of(o, queue); k++)
+			n += is_mine(o, queue, k);
+	}
 	return n;
+}
+
+static void place_entry(struct ring *r, struct ring_entry *e, unsigned queue,
+		size_t size)
+{
+	char *mem = r->mem + (size_t)(e - r->entry) * (size + PAGE);
+
+	e->ring = r;
+	e->head = (struct ring_head *)(void *)mem;
+	e->data = mem + PAGE;
+	e->size = size;
+	e->queue = (uint16_t)queue;
+	e->iov[0] = (struct iovec){ e->head, sizeof(*e->head) };
+	e->iov[1] = (struct iovec){ e->data, e->size };
 }
 
 static void place_entries(struct ring *r, const struct ring_opts *o)
 {
-	size_t stride = o->size + PAGE;
-	unsigned queue = o->first;
-	unsigned of_queue = 0;
-	unsigned i;
+	struct ring_entry *e = r->entry;
+	unsigned queue;
+	unsigned k;
 
-	for (i = 0; i < r->nentries; i++) {
-		struct ring_entry *e = &r->entry[i];
-		char *mem = r->mem + i * stride;
-
-		if (of_queue == depth_of(o, queue)) {
-			queue += o->step;
-			of_queue = 0;
+	for (queue = 0; queue < o->nqueues; queue++) {
+		for (k = 0; k < depth_of(o, queue); k++) {
+			if (is_mine(o, queue, k))
+				place_entry(r, e++, queue, o->size);
 		}
-		of_queue++;
-		e->ring = r;
-		e->head = (struct ring_head *)(void *)mem;
-		e->data = mem + PAGE;
-		e->size = o->size;
-		e->queue = (uint16_t)queue;
-		e->iov[0] = (struct iovec){ e->head, sizeof(*e->head) };
-		e->iov[1] = (struct iovec){ e->data, e->size };
 	}
 }
 
@@ -174,7 +184,6 @@ int ring_open(struct ring *r, const struct ring_opts *o)
 	int ret;
 
 	memset(r, 0, sizeof(*r));
-	r->ncpus = o->nonline;
 	r->nentries = count_entries(o);
 	if (r->nentries == 0)
 		return -EINVAL;
@@ -231,7 +240,6 @@ static int first_refusal(struct ring *r)
 
 int ring_start(struct ring *r)
 {
-	unsigned workers[2] = { r->ncpus }; /* more would only compete */
 	unsigned i;
 	int ret;
 
@@ -240,9 +248,8 @@ int ring_start(struct ring *r)
 			    IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
 		return -errno;
 	(void)io_uring_register_ring_fd(&r->uring); /* saves a look-up */
-	(void)io_uring_register_iowq_max_workers(&r->uring, workers);
 	for (i = 0; i < r->nentries; i++)
-		(void)command(&r->entry[i], CMD_REGISTER);
+		command(&r->entry[i], CMD_REGISTER);
 	r->alive = r->nentries;
 	await_poke(r);
 	ret = io_uring_submit(&r->uring);
@@ -309,12 +316,6 @@ static void entry_came(struct ring_entry *e, int res, struct ring_list *ret)
 {
 	struct fuse_in_header in;
 
-	/* There is no such worker, and no room for one. */
-	if (e->async && (res == -ECANCELED || res == -EAGAIN)) {
-		e->async = false;
-		(void)command(e, CMD_COMMIT_AND_FETCH);
-		return;
-	}
 	if (res < 0) {
 		e->ring->alive--;
 		if (res != -ENOTCONN && res != -ECANCELED &&
@@ -352,16 +353,17 @@ static void reap(struct ring *r, struct ring_list *ret)
 		await_poke(r);
 }
 
-int ring_wait(struct ring *r, bool ask, struct ring_list *ret)
+int ring_wait(struct ring *r, enum ring_patience how, struct ring_list *ret)
 {
 	int err = 0;
 
 	take_back(r);
-	if (ask && io_uring_sq_ready(&r->uring) > 0)
+	if (how != RING_SLEEP &&
+			(io_uring_sq_ready(&r->uring) > 0 || has_news(r)))
 		err = lasting(io_uring_submit_and_get_events(&r->uring));
-	if (err == 0 && ask)
+	if (err == 0 && how == RING_ASK)
 		ask_a_while(r);
-	if (err == 0 && io_uring_cq_ready(&r->uring) == 0)
+	if (err == 0 && how != RING_LOOK && io_uring_cq_ready(&r->uring) == 0)
 		err = sleep_for_news(r);
 	reap(r, ret);
 	if (err == 0 && r->error != 0)
@@ -376,11 +378,8 @@ int ring_wait(struct ring *r, bool ask, struct ring_list *ret)
 void ring_commit(struct ring_entry *e)
 {
 	struct io_uring *u = &e->ring->uring;
-	struct io_uring_sqe *sqe = command(e, CMD_COMMIT_AND_FETCH);
 
-	e->async = e->head->data_size >= LONG;
-	if (e->async)
-		sqe->flags |= IOSQE_ASYNC;
+	command(e, CMD_COMMIT_AND_FETCH);
 	/* What goes wrong here does so in ring_wait(), too. */
 	if (io_uring_sq_ready(u) >= BATCH)
 		(void)io_uring_submit(u);

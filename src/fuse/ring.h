@@ -56,7 +56,6 @@ struct ring_entry {
 	uint32_t opcode;
 	uint16_t queue;
 	bool answered;
-	bool async;     /* a worker of the kernel was to take the answer */
 	bool huge;      /* data is in huge pages */
 	uint8_t begged; /* so often it was tried to have it so */
 	TAILQ_ENTRY(ring_entry) link;
@@ -72,7 +71,6 @@ struct ring {
 	char *mem; /* of whole huge pages */
 	size_t mem_size;
 	unsigned nentries;
-	unsigned ncpus;
 	unsigned alive;      /* entries that are not gone */
 	unsigned lent;       /* entries that other threads have */
 	int error;           /* first that is not the end of the connection */
@@ -82,13 +80,14 @@ struct ring {
 	struct ring_list back; /* [m] returned, the kernel not told yet */
 };
 
-/* Which queues of the kernel a ring serves: @first, @first + @step... below
- * @nqueues. Those below @nonline, of CPUs that are there, have @depth entries
- * each, the others one. An entry takes requests of @size bytes (a multiple of a
- * page). */
+/* The ring @index of @nrings. Of the kernel's @nqueues those below @nonline, of CPUs
+ * that are there, have @depth entries each, the others one. Those of a queue lie in
+ * @share rings, so that what one caller asks for is done by several threads. An
+ * entry takes requests of @size bytes (a multiple of a page). */
 struct ring_opts {
 	int fuse_fd;
-	unsigned first, step, nqueues, nonline, depth;
+	unsigned index, nrings, share;
+	unsigned nqueues, nonline, depth;
 	size_t size;
 };
 
@@ -101,15 +100,17 @@ void ring_close(struct ring *r);
 /* By the thread that is to be the ring's, once: the entries go to the kernel. 0,
  * or a negative errno: it does not take them. */
 int ring_start(struct ring *r);
-/* Tell the kernel what was answered, and append the requests that came to
- * @ret, waiting for one, a return or a signal: with @ask for some microseconds
- * without sleeping, before. 0, -EINTR, -ENODEV (the connection has ended), or
- * another errno: the ring is of no use any more. */
-int ring_wait(struct ring *r, bool ask, struct ring_list *ret);
-/* @e is answered; the kernel hears of it at the latest in ring_wait(). What takes
- * long to copy into the caller's pages is left to a worker of the kernel, so that
- * the ring's thread goes on meanwhile. Such answers are those of reads: one that
- * is lost at the end has changed nothing. */
+enum ring_patience {
+	RING_LOOK,  /* take what is there */
+	RING_ASK,   /* and look again for some microseconds before sleeping */
+	RING_SLEEP, /* until something is there */
+};
+
+/* Tell the kernel what was answered, and append the requests that came to @ret.
+ * Who waits does so for a request, a return or a signal. 0, -EINTR, -ENODEV (the
+ * connection has ended), or another errno: the ring is of no use any more. */
+int ring_wait(struct ring *r, enum ring_patience how, struct ring_list *ret);
+/* @e is answered; the kernel hears of it at the latest in ring_wait(). */
 void ring_commit(struct ring_entry *e);
 /* Another thread has @e from now on, until it calls ring_return(). */
 void ring_lend(struct ring_entry *e);

@@ -13,11 +13,16 @@
 
 #include "fuse/request.h"
 
-/* Entries: in all, and of the queue of a CPU. */
+/* Entries: in all, and of the queue of a CPU. Where one request after the other is
+ * done, few of them keep caches warm and leave some to the other rings; where
+ * devices are waited for, each is a request under way. */
 #define ENTRIES   64u
 #define DEPTH_MIN 8u
 #define DEPTH_MAX 32u
-/* What it takes to copy so much is more than to wake a helper. */
+#define DEPTH_MEM 16u
+/* Of a queue in one ring, at least. */
+#define SHARE_MIN 4u
+/* To copy so much keeps others waiting. */
 #define LARGE     ((size_t)64 * 1024)
 /* So many requests in a row make a lone client. */
 #define ALONE     16u
@@ -27,7 +32,8 @@ struct ring_thread {
 	struct ring ring;
 	pthread_t thread;
 	bool opened, started;
-	unsigned alone; /* requests in a row that came alone */
+	unsigned alone;         /* requests in a row that came alone */
+	struct ring_list large; /* came, and wait for what is not */
 };
 
 struct rings {
@@ -136,9 +142,7 @@ static enum who who_does(
 	case REQUEST_QUICK:
 		return in_memory || alone ? WHO_RING : WHO_EITHER;
 	case REQUEST_DATA:
-		return in_memory && (alone || ring_data_size(e) < LARGE)
-				? WHO_RING
-				: WHO_EITHER;
+		return in_memory ? WHO_RING : WHO_EITHER;
 	case REQUEST_SYNC:
 		return in_memory && alone ? WHO_RING : WHO_HELPER;
 	default:
@@ -158,6 +162,38 @@ static bool take(struct ring_thread *t, struct ring_entry *e)
 	return false;
 }
 
+static bool is_large(const struct ring_thread *t, const struct ring_entry *e)
+{
+	return t->rs->in_memory && request_kind(e->opcode) == REQUEST_DATA &&
+			ring_data_size(e) >= LARGE;
+}
+
+/* Was any lent? */
+static bool take_news(struct ring_thread *t, struct ring_list *news)
+{
+	struct ring_entry *e;
+	bool lent = false;
+
+	while ((e = TAILQ_FIRST(news)) != NULL) {
+		TAILQ_REMOVE(news, e, link);
+		if (is_large(t, e))
+			TAILQ_INSERT_TAIL(&t->large, e, link);
+		else
+			lent |= take(t, e);
+	}
+	return lent;
+}
+
+static void take_large(struct ring_thread *t)
+{
+	struct ring_entry *e = TAILQ_FIRST(&t->large);
+
+	if (e) {
+		TAILQ_REMOVE(&t->large, e, link);
+		(void)take(t, e);
+	}
+}
+
 /* @news came at once. */
 static void count_alone(struct ring_thread *t, const struct ring_list *news)
 {
@@ -165,7 +201,7 @@ static void count_alone(struct ring_thread *t, const struct ring_list *news)
 
 	if (!e)
 		return;
-	if (TAILQ_NEXT(e, link) || t->ring.lent > 0)
+	if (TAILQ_NEXT(e, link) || t->ring.lent > 0 || !TAILQ_EMPTY(&t->large))
 		t->alone /= 2;
 	else if (t->alone < ALONE)
 		t->alone++;
@@ -186,21 +222,22 @@ static void *ring_main(void *arg)
 	struct ring_thread *t = arg;
 	struct rings *rs = t->rs;
 	struct ring_list news = TAILQ_HEAD_INITIALIZER(news);
-	struct ring_entry *e;
-	bool ask = false;
+	enum ring_patience how = RING_SLEEP;
 	int ret = ring_start(&t->ring);
+	bool lent;
 
 	say_begun(rs, ret);
 	while ((ret == 0 || ret == -EINTR) && !atomic_load(&rs->over)) {
-		ret = ring_wait(&t->ring, ask, &news);
+		ret = ring_wait(&t->ring, how, &news);
 		count_alone(t, &news);
-		ask = t->alone > 0;
-		while ((e = TAILQ_FIRST(&news)) != NULL) {
-			TAILQ_REMOVE(&news, e, link);
-			if (take(t, e))
-				ask = false;
-		}
+		lent = take_news(t, &news);
+		take_large(t);
+		how = t->alone > 0 && !lent ? RING_ASK : RING_SLEEP;
+		if (!TAILQ_EMPTY(&t->large))
+			how = RING_LOOK;
 	}
+	while (!TAILQ_EMPTY(&t->large))
+		take_large(t);
 	ring_settle(&t->ring);
 	rs->ops->left(rs->ctx, ret == -ENODEV || ret == -EINTR ? 0 : ret);
 	return NULL;
@@ -242,11 +279,13 @@ int rings_open(const struct rings_opts *o, struct rings **ret_rs)
 	struct rings *rs = calloc(1, sizeof(*rs));
 	unsigned nqueues = possible_cpus();
 	unsigned nonline = clamp((unsigned)get_nprocs(), 1, nqueues);
+	unsigned depth = clamp(ENTRIES / nonline, DEPTH_MIN,
+			o->in_memory ? DEPTH_MEM : DEPTH_MAX);
 	struct ring_opts ro = {
 		.fuse_fd = o->fuse_fd,
 		.nqueues = nqueues,
 		.nonline = nonline,
-		.depth = clamp(ENTRIES / nonline, DEPTH_MIN, DEPTH_MAX),
+		.depth = depth,
 		.size = o->size,
 	};
 	int ret = 0;
@@ -258,16 +297,18 @@ int rings_open(const struct rings_opts *o, struct rings **ret_rs)
 	pthread_mutex_init(&rs->m, NULL);
 	pthread_cond_init(&rs->more, NULL);
 	pthread_cond_init(&rs->begun, NULL);
-	rs->nrings = ro.step = clamp(o->threads, 1, nqueues);
+	rs->nrings = ro.nrings = clamp(o->threads, 1, nonline);
+	ro.share = clamp(depth / SHARE_MIN, 1, ro.nrings);
 	rs->nhelpers = o->threads;
 	rs->ring = calloc(rs->nrings, sizeof(*rs->ring));
 	rs->helper = calloc(rs->nhelpers, sizeof(*rs->helper));
 	if (!rs->ring || !rs->helper)
 		ret = -ENOMEM;
-	for (; ret == 0 && ro.first < rs->nrings; ro.first++) {
-		struct ring_thread *t = &rs->ring[ro.first];
+	for (; ret == 0 && ro.index < rs->nrings; ro.index++) {
+		struct ring_thread *t = &rs->ring[ro.index];
 
 		t->rs = rs;
+		TAILQ_INIT(&t->large);
 		ret = ring_open(&t->ring, &ro);
 		t->opened = ret == 0;
 	}

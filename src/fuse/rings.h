@@ -3,17 +3,20 @@
  * The rings of a mount, the threads that serve them, and the helpers.
  *
  * A ring's thread takes requests and does by itself what keeps the others in
- * its ring waiting for microseconds only; the rest it lends to helpers.
+ * its ring waiting for microseconds only, and copies; the rest it lends to helpers.
  *
  * Rules    (R1) What may need another request to be served first is never done
  *               by a ring's thread: that request may wait in its ring.
- *          (R2) Reads and writes need no other request. They are lent when a
- *               helper is idle and it pays: where the image is on a device, or
- *               when they are large. When all helpers are at work the ring's
- *               thread does them, so that there is always one who does.
+ *          (R2) Reads and writes need no other request. Of an image in memory a
+ *               ring's thread does them, the large ones last and one at a time:
+ *               what is short and comes meanwhile goes before the next of them.
+ *               The entries of a caller's queue lie in several rings, so that
+ *               several threads copy for him. Of an image on a device they are
+ *               lent when a helper is idle; else the ring's thread does them, so
+ *               that there is always one who does.
  *          (R3) Where one request at a time comes to a ring again and again, a
  *               lone client asks: there is nobody to keep waiting, and what he
- *               reads, writes and syncs in memory is done at once.
+ *               syncs in memory is done at once.
  *          (R4) At the end no request is taken any more; a ring's thread stays
  *               until all that it lent has come back and was answered.
  *          (R5) An INTERRUPT comes by /dev/fuse, for any signal that the caller
@@ -40,7 +43,7 @@ struct rings_opts {
 	int fuse_fd;
 	unsigned threads; /* helpers, and at most so many rings */
 	size_t size;      /* bytes of the largest request's data */
-	bool in_memory;   /* the image: reading it does not wait */
+	bool in_memory;   /* the image: using it does not wait */
 };
 
 struct rings_ops {

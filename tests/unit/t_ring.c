@@ -287,6 +287,70 @@ static void rings_that_are_refused_fail_at_once(void **state)
 	close(o.fuse_fd);
 }
 
+/* Rings of so many online CPUs, of those that may be, and of threads. Every queue
+ * has its entries, and as many rings share them as can have some each. */
+static void rings_share_each_queue(
+		unsigned nonline, unsigned nqueues, unsigned nrings)
+{
+	enum {
+		DEPTH = 8,
+		SHARE = 2
+	};
+	struct ring_opts o = {
+		.fuse_fd = eventfd(0, EFD_CLOEXEC),
+		.nrings = nrings,
+		.share = SHARE < nrings ? SHARE : nrings,
+		.nqueues = nqueues,
+		.nonline = nonline,
+		.depth = DEPTH,
+		.size = PAGE,
+	};
+	unsigned *have = calloc((size_t)nqueues * nrings, sizeof(*have));
+	unsigned queue;
+	unsigned i;
+
+	assert_true(o.fuse_fd >= 0);
+	assert_non_null(have);
+	for (o.index = 0; o.index < nrings; o.index++) {
+		struct ring r;
+		int ret = ring_open(&r, &o);
+
+		if (ret == -ENOSYS || ret == -EPERM)
+			skip();
+		assert_int_equal(ret, 0);
+		for (i = 0; i < r.nentries; i++) {
+			assert_true(r.entry[i].queue < nqueues);
+			assert_ptr_equal(r.entry[i].head,
+					r.mem + i * (PAGE + o.size));
+			have[r.entry[i].queue * nrings + o.index]++;
+		}
+		ring_close(&r);
+	}
+	for (queue = 0; queue < nqueues; queue++) {
+		unsigned sum = 0;
+		unsigned sharing = 0;
+
+		for (i = 0; i < nrings; i++) {
+			sum += have[queue * nrings + i];
+			sharing += have[queue * nrings + i] > 0;
+		}
+		assert_int_equal(sum, queue < nonline ? DEPTH : 1);
+		assert_int_equal(sharing, queue < nonline ? o.share : 1);
+	}
+	free(have);
+	close(o.fuse_fd);
+}
+
+static void a_queue_lies_in_several_rings(void **state)
+{
+	(void)state;
+	rings_share_each_queue(1, 1, 1);
+	rings_share_each_queue(2, 2, 2);
+	rings_share_each_queue(2, 7, 2);
+	rings_share_each_queue(8, 8, 3);
+	rings_share_each_queue(8, 16, 4);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, desk_open, desk_close)
 
 /* ---- huge pages ---- */
@@ -344,6 +408,7 @@ int main(void)
 		CASE(what_comes_before_data_in_place_moves_it),
 		CASE(an_answer_without_room_leaves_the_request),
 		cmocka_unit_test(what_may_take_long_is_told_from_what_may_not),
+		cmocka_unit_test(a_queue_lies_in_several_rings),
 		cmocka_unit_test(rings_that_are_refused_fail_at_once),
 		cmocka_unit_test(
 				large_writes_get_huge_pages_and_keep_their_bytes),
