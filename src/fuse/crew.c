@@ -372,6 +372,8 @@ int crew_start(struct crew *c, char *why)
 	if (ret == 0 && c->rings) {
 		n = 1;
 		ret = rings_start(c->rings, &ring_ops, c);
+		if (ret == -ENODEV) /* unmounted: the worker will find out */
+			ret = 0;
 		if (ret < 0)
 			(void)snprintf(why, SERVE_WHY,
 					"the kernel does not take its rings: "

@@ -253,7 +253,9 @@ int ring_start(struct ring *r)
 	r->alive = r->nentries;
 	await_poke(r);
 	ret = io_uring_submit(&r->uring);
-	return ret < 0 ? ret : first_refusal(r);
+	if (ret >= 0)
+		ret = first_refusal(r);
+	return ret == -ENOTCONN ? -ENODEV : ret;
 }
 
 /* ---- waiting ---- */

@@ -98,7 +98,7 @@ int ring_open(struct ring *r, const struct ring_opts *o);
 void ring_close(struct ring *r);
 
 /* By the thread that is to be the ring's, once: the entries go to the kernel. 0,
- * or a negative errno: it does not take them. */
+ * -ENODEV (the connection has ended), or another errno: it does not take them. */
 int ring_start(struct ring *r);
 enum ring_patience {
 	RING_LOOK,  /* take what is there */

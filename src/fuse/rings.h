@@ -58,7 +58,8 @@ struct rings_ops {
 /* Make room for the requests. 0 or a negative errno: this host cannot. */
 int rings_open(const struct rings_opts *o, struct rings **ret);
 /* Start the threads, in which @ops are called, and wait until the kernel has the
- * rings. 0 or a negative errno: some may have started. */
+ * rings. 0, -ENODEV (the connection has ended), or another errno: some may have
+ * started. */
 int rings_start(struct rings *rs, const struct rings_ops *ops, void *ctx);
 /* End the request @unique if it waits for a helper and may end so (R5); else
  * false. By the thread that reads /dev/fuse. */

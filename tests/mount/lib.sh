@@ -211,6 +211,14 @@ holder_of() {
 	echo "${fd%%/*}"
 }
 
+# preload: the C program on standard input goes into servers that mount_ours starts
+# from now on.
+preload() {
+	need cc
+	cc -shared -fPIC -o "$WORK/preload.so" -xc - -ldl
+	PRELOAD=$WORK/preload.so
+}
+
 # mount_ours IMAGE DIR [OPTIONS]; returns when it answers.
 mount_ours() {
 	local image=$1 dir=$2 opts=${3-} name
@@ -229,8 +237,10 @@ mount_ours() {
 			>"$WORK/.log.$name" 2>&1 &
 		;;
 	*)
-		"$UEXT4" mount -f "$image" "$dir" -o "kernel${opts:+,$opts}" \
-			>"$WORK/.log.$name" 2>&1 &
+		env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} \
+			ASAN_OPTIONS=verify_asan_link_order=0:"${ASAN_OPTIONS-}" \
+			"$UEXT4" mount -f "$image" "$dir" \
+			-o "kernel${opts:+,$opts}" >"$WORK/.log.$name" 2>&1 &
 		;;
 	esac
 	echo $! >"$WORK/.pid.$name"

@@ -78,6 +78,39 @@ case_what_the_kernel_does_not_offer_is_one_clear_line() {
 	fsck_clean "$WORK/img"
 }
 
+# One ring is enough for a mount to answer. The others meet the end of it.
+case_unmounted_before_all_rings_are_there_ends_well() {
+	need_offer
+	[ "$(nproc)" -gt 1 ] || skip "there is one ring on one CPU"
+	make_image "$WORK/img" 64M
+	preload <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <liburing.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+int io_uring_register_ring_fd(struct io_uring *r)
+{
+	static atomic_uint rings;
+	int (*real)(struct io_uring *) =
+		dlsym(RTLD_NEXT, "io_uring_register_ring_fd");
+
+	if ((r->flags & IORING_SETUP_SQE128) && atomic_fetch_add(&rings, 1) > 0) {
+		while (access(getenv("GONE"), F_OK) < 0)
+			usleep(10000);
+	}
+	return real(r);
+}
+C
+	export GONE=$WORK/gone
+	mount_ours "$WORK/img" "$MNT" io_uring
+	await umount "$MNT"
+	: >"$GONE"
+	ended "$MNT"
+	fsck_clean "$WORK/img"
+}
+
 case_a_signal_ends_it_with_all_written() {
 	mount_ring
 	dd if=/dev/urandom of="$WORK/f" bs=1M count=8 status=none

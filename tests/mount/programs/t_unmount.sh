@@ -168,9 +168,8 @@ case_fstab_finds_us_by_type() {
 # to closing it. Here no child gets to anything for a second.
 case_killed_while_it_ends_no_child_keeps_the_image_locked() {
 	need_ours
-	need cc
 	make_image "$WORK/img" 64M
-	cat >"$WORK/late.c" <<'C'
+	preload <<'C'
 #include <pthread.h>
 #include <unistd.h>
 static void late(void)
@@ -182,25 +181,18 @@ __attribute__((constructor)) static void set(void)
 	(void)pthread_atfork(NULL, NULL, late);
 }
 C
-	cc -shared -fPIC -o "$WORK/late.so" "$WORK/late.c"
-	(
-		export LD_PRELOAD="$WORK/late.so"
-		export ASAN_OPTIONS=verify_asan_link_order=0:${ASAN_OPTIONS-}
-		exec "$UEXT4" mount -f "$WORK/img" "$MNT" -o kernel
-	) &
-	echo $! >"$WORK/.pid.mnt"
-	await mounted "$MNT" "$(pid_of "$MNT")"
+	mount_ours "$WORK/img" "$MNT"
 	# Its children are awake then; what is forked from now on is not.
 	sleep 1.2
 	echo kept >"$MNT/file"
 	sync "$MNT/file"
 	kill -TERM "$(pid_of "$MNT")"
 	sleep 0.1
-	kill -9 "$(pid_of "$MNT")" 2>/dev/null || true
-	wait "$(pid_of "$MNT")" 2>/dev/null || true
+	kill -9 "$(pid_of "$MNT")" 2>/dev/null || :
+	wait "$(pid_of "$MNT")" 2>/dev/null || :
+	rm "$WORK/.pid.$(basename "$MNT")"
 	"$UEXT4" recover "$WORK/img" >/dev/null
-	rm "$WORK/.pid.mnt"
-	is_mounted "$MNT" && umount -l "$MNT"
+	! is_mounted "$MNT" || umount -l "$MNT"
 	[ "$("$UEXT4" cat "$WORK/img:/file")" = kept ]
 }
 
