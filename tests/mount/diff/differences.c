@@ -425,6 +425,13 @@ static bool folio_blocks(const struct difference_case *c)
 			S_ISREG(c->mode) && c->a > c->b && c->a - c->b <= 4096;
 }
 
+static bool page_blocks(const struct difference_case *c)
+{
+	return !c->op && c->whole_pages && S_ISREG(c->mode) &&
+			(is_field(c, "map") ||
+					(is_field(c, "blocks") && c->b > c->a));
+}
+
 /* ---- the list ---- */
 
 const struct difference differences[] = {
@@ -620,6 +627,11 @@ const struct difference differences[] = {
 			"the kernel allocates for all pages of a large folio "
 			"of its page cache, by chance",
 			folio_blocks, NULL, 0, true },
+	{ DIFF_FIELD, DIFF_OF_FUSE,
+			"with writeback_cache and blocks smaller than a page "
+			"files have more blocks",
+			"the kernel in front writes whole pages", page_blocks,
+			NULL, 0, true },
 };
 
 const unsigned ndifferences = sizeof(differences) / sizeof(differences[0]);

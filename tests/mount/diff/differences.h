@@ -40,10 +40,11 @@ struct difference_case {
 	uint64_t b_ret; /* of the call, ours, where it gives a number */
 	mode_t mode;    /* of the object that the field is about, 0: unknown */
 	const char *path;
-	bool closer;    /* sparse.h */
-	bool writeback; /* our map is that of the kernel in front: all data */
-	bool linear;    /* directories have no index */
-	unsigned flags; /* of the inode at the end, 0: unknown */
+	bool closer;      /* sparse.h */
+	bool writeback;   /* our map is that of the kernel in front: all data */
+	bool whole_pages; /* blocks are smaller than what that writes back */
+	bool linear;      /* directories have no index */
+	unsigned flags;   /* of the inode at the end, 0: unknown */
 };
 
 struct difference {

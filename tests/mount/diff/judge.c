@@ -120,6 +120,7 @@ bool judge_same(struct judge *j, const struct dop *op, const char *path,
 		.path = path,
 		.closer = j->closer,
 		.writeback = j->writeback,
+		.whole_pages = j->whole_pages,
 		.linear = j->linear,
 	};
 	const char *wrong = first_wrong(j, &c, a, b);

@@ -13,6 +13,7 @@ struct judge {
 	bool linear;        /* directories have no index */
 	bool no_times;      /* those of the kernel in front are not ours */
 	bool writeback;     /* and it knows of no hole */
+	bool whole_pages;   /* and writes more than one block at a time */
 	unsigned long *met; /* how often each entry of the list was; owned */
 	unsigned long wrong;
 };

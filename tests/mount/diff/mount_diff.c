@@ -220,6 +220,18 @@ static void show_last(const struct run *r)
 	}
 }
 
+/* What the judge has to know of a second side that writes back later. */
+static void know_cache(struct run *r, const struct args *args)
+{
+	struct statfs fs;
+
+	r->judge.writeback = args->writeback;
+	r->judge.no_times = args->writeback || args->no_times;
+	r->judge.whole_pages = r->judge.no_times &&
+			statfs(args->dir_a, &fs) == 0 &&
+			fs.f_bsize < sysconf(_SC_PAGESIZE);
+}
+
 static int run(const struct args *args)
 {
 	struct run *r = dop_alloc(sizeof(*r));
@@ -228,8 +240,7 @@ static int run(const struct args *args)
 	breaks_choose(args->break_);
 	run_init(r, args->dir_a, args->dir_b, args->strict);
 	r->judge.linear = strcmp(args->profile, "no-index") == 0;
-	r->judge.writeback = args->writeback;
-	r->judge.no_times = args->writeback || args->no_times;
+	know_cache(r, args);
 	side_max_size = max_size(r);
 	same = args->replay ? replay(r, args->replay) : random_program(r, args);
 	if (!same)
@@ -256,8 +267,7 @@ static int trees(const struct args *args)
 	int ret;
 
 	run_init(r, args->dir_a, args->dir_b, args->strict);
-	r->judge.writeback = args->writeback;
-	r->judge.no_times = args->writeback || args->no_times;
+	know_cache(r, args);
 	trees_compare(&r->judge, &r->a, &r->b);
 	ret = r->judge.wrong ? 1 : 0;
 	run_fini(r);

@@ -296,11 +296,11 @@ class Test:
             calls if len(calls) <= SHOWN else ["..."] + calls[-SHOWN:])
 
     def writeback(self):
-        """Where the kernel in front writes back later; whole pages, so with
-        blocks of that size."""
+        """Where the kernel in front writes back later, and whole pages: of
+        smaller blocks there are more then."""
         ours = SECOND if SECOND != "ours" else "ours:writeback_cache"
         said = ""
-        for name in "ext4-4k", "ext3":
+        for name in "ext4-4k", "ext3", "ext4-1k", "newest":
             with rig.Rig(self.tool.uext4, name, ours) as r:
                 status, more = self.tool.once(
                     r, "--seed", SEED, "--ops", OPS // len(rig.PROFILES) // 3)
