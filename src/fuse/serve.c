@@ -131,6 +131,11 @@ static void on_bus_error(int sig)
 	(void)signal(sig, SIG_DFL);
 }
 
+static bool is_read_only(const struct pool *p)
+{
+	return p->srv.opts->mnt.flags & UEXT4_MNT_RDONLY;
+}
+
 static int signals_open(struct pool *p)
 {
 	struct sigaction bus = { .sa_handler = on_bus_error };
@@ -147,8 +152,22 @@ static int signals_open(struct pool *p)
 	return p->signals < 0 ? -errno : 0;
 }
 
+static int fetch_pages(struct pool *p, char *why)
+{
+	int ret = 0;
+
+	if (!is_read_only(p))
+		ret = flusher_ask(&p->flusher, p->srv.opts->dir);
+	if (ret < 0)
+		(void)snprintf(why, SERVE_WHY,
+				"what the kernel still had to write could not "
+				"be fetched, or not all of it: %s",
+				uext4_strerror(ret));
+	return ret;
+}
+
 /* Until the mount is gone or a signal comes. -ENOTCONN: a dead one is left. */
-static int wait_for_end(struct pool *p)
+static int wait_for_end(struct pool *p, char *why)
 {
 	struct pollfd pfd[] = {
 		{ .fd = p->crew.ended, .events = POLLIN },
@@ -160,10 +179,8 @@ static int wait_for_end(struct pool *p)
 		if (errno != EINTR)
 			return -errno;
 	}
-	if (pfd[0].revents == 0) {
-		(void)flusher_ask(&p->flusher, p->srv.opts->dir);
-		return 0;
-	}
+	if (pfd[0].revents == 0)
+		return fetch_pages(p, why);
 	/* Workers that failed have left a connection that nobody answers. */
 	if (atomic_load(&p->crew.failed) != 0)
 		return 0;
@@ -187,7 +204,7 @@ static int serve_mounted(struct pool *p, char *why)
 	}
 	if (ret == 0) {
 		p->srv.opts->ready(p->srv.opts->ready_ctx);
-		ret = wait_for_end(p);
+		ret = wait_for_end(p, why);
 	}
 	crew_stop(&p->crew);
 	fuse_session_unmount(p->srv.se);
@@ -272,8 +289,14 @@ int serve(const struct serve_opts *o, char why[SERVE_WHY])
 	ret = crew_init(&p->crew, &p->srv);
 	if (ret == 0)
 		ret = signals_open(p);
-	if (ret == 0)
+	if (ret == 0 && !is_read_only(p)) {
 		ret = flusher_start(&p->flusher);
+		if (ret < 0)
+			(void)snprintf(why, SERVE_WHY,
+					"cannot start its helper process: %s",
+					uext4_strerror(ret));
+		p->srv.pages = p->flusher.pages;
+	}
 	if (ret == 0)
 		ret = uext4_image_open(o->image, &o->mnt, &image);
 	if (ret == 0)

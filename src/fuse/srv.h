@@ -30,6 +30,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 
+#include "fuse/flusher.h"
 #include "fuse/lead.h"
 #include "fuse/nodes.h"
 #include "fuse/ring.h"
@@ -64,8 +65,9 @@ struct srv {
 	struct nodes nodes;
 	struct wire wire;
 	struct stops stops;
-	_Atomic int64_t removed_at; /* srv_removed(), ms */
-	_Atomic bool waiting;       /* somebody is, in srv_try_again() */
+	_Atomic int64_t removed_at;  /* srv_removed(), ms */
+	_Atomic bool waiting;        /* somebody is, in srv_try_again() */
+	struct flusher_pages *pages; /* NULL: none are written */
 	pthread_mutex_t handles_lock;
 	LIST_HEAD(srv_handle_list, srv_handle) handles; /* [handles_lock] */
 };

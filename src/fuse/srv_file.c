@@ -253,7 +253,7 @@ static ssize_t write_by(fuse_req_t req, fuse_ino_t ino, struct srv_handle *h,
 
 /* What comes out of the kernel's page cache is written by nobody. If the file
  * became immutable or append-only not long ago, it may have been there before. */
-ssize_t srv_write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
+static ssize_t write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
 		const struct iovec *iov, uint64_t pos)
 {
 	int64_t frozen = atomic_load(&srv_node_of(s, ino)->frozen_at);
@@ -266,6 +266,19 @@ ssize_t srv_write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
 	if (frozen != 0 && srv_now_ms() - frozen < LATE_MS)
 		how |= UEXT4_RW_LATE;
 	return uext4_pwritev2(file, iov, 1, pos, how);
+}
+
+ssize_t srv_write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
+		const struct iovec *iov, uint64_t pos)
+{
+	ssize_t n;
+
+	if (s->pages)
+		atomic_fetch_add(&s->pages->begun, 1);
+	n = write_page(s, ino, h, iov, pos);
+	if (s->pages)
+		atomic_fetch_add(&s->pages->done, 1);
+	return n;
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,

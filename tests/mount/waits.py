@@ -6,6 +6,7 @@ usage: waits.py mounted DIR PID    DIR is a mount point that answers
        waits.py gone DIR           DIR is no mount point any more
        waits.py umount DIR         as umount(8), which see umount() below
        waits.py exit PID           the process is no more (or a zombie)
+       waits.py stopped PID        it has been stopped by a signal
        waits.py lines N FILE...    they hold N lines together; all of them in
                                    one directory, where they may be missing
 
@@ -67,6 +68,21 @@ def wait_exit(pid):
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll((deadline() - time.monotonic()) * 1000))
+
+
+def wait_stopped(pid):
+    """Only a parent is told of it, so this has to look."""
+    end = deadline()
+    while time.monotonic() < end:
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                state = f.read().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        if state in "TZX":
+            return state == "T"
+        time.sleep(0.005)
+    return False
 
 
 IN_MODIFY, IN_CREATE = 0x2, 0x100
@@ -136,6 +152,8 @@ def main():
         done = True
     elif len(args) == 2 and args[0] == "exit":
         done = wait_exit(int(args[1]))
+    elif len(args) == 2 and args[0] == "stopped":
+        done = wait_stopped(int(args[1]))
     elif len(args) >= 3 and args[0] == "lines":
         done = wait_lines(int(args[1]), args[2:])
     else:

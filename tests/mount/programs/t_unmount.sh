@@ -163,36 +163,152 @@ case_fstab_finds_us_by_type() {
 	! is_mounted "$MNT"
 }
 
-# The child that fetches the kernel's pages is a copy of the server. Were it one of
-# a server that has the image open, it would have its lock as well, until it gets
-# to closing it. Here no child gets to anything for a second.
+# ---- what only the kernel has ------------------------------------------------
+
+# With writeback_cache what is written to an open file, and what is stored through
+# a mapping, is in the kernel's pages until it is asked for. Holds both until it is
+# killed.
+hold_pages() {
+	python3 - "$MNT" "$WORK/held" <<'PY' &
+import mmap, os, signal, sys
+fd = os.open(sys.argv[1] + "/open", os.O_RDWR | os.O_CREAT)
+os.write(fd, b"w" * 3000000)
+other = os.open(sys.argv[1] + "/mapped", os.O_RDWR | os.O_CREAT)
+os.ftruncate(other, 1 << 20)
+m = mmap.mmap(other, 1 << 20)
+m[:] = b"m" * (1 << 20)
+with open(sys.argv[2], "w") as f:
+    f.write("held\n")
+signal.pause()
+PY
+	HOLDER=$!
+	await lines 1 "$WORK/held"
+}
+
+flusher_of() {
+	pgrep -P "$(pid_of "$1")" -x uext4-flusher
+}
+
+# with_held_pages COMMAND...: does it, then SIGTERM keeps them all.
+with_held_pages() {
+	need_ours
+	make_image "$WORK/img" 64M
+	mount_ours "$WORK/img" "$MNT" writeback_cache
+	hold_pages
+	"$@"
+	kill -TERM "$(pid_of "$MNT")"
+	ended "$MNT"
+	kill "$HOLDER"
+	mount_kernel "$WORK/img" "$WORK/kernel" ro
+	[ "$(tr -d w <"$WORK/kernel/open" | wc -c)" -eq 0 ]
+	[ "$(wc -c <"$WORK/kernel/open")" -eq 3000000 ]
+	[ "$(tr -d m <"$WORK/kernel/mapped" | wc -c)" -eq 0 ]
+	[ "$(wc -c <"$WORK/kernel/mapped")" -eq $((1 << 20)) ]
+	umount "$WORK/kernel"
+}
+
+case_sigterm_fetches_the_kernels_pages() { with_held_pages true; }
+
+kill_flusher() {
+	kill -9 "$(flusher_of "$MNT")"
+}
+
+case_sigterm_fetches_them_also_without_who_asks_for_them() {
+	with_held_pages kill_flusher
+}
+
+stop_flusher() {
+	kill -STOP "$(flusher_of "$MNT")"
+}
+
+case_sigterm_fetches_them_also_when_who_asks_was_stopped() {
+	with_held_pages stop_flusher
+}
+
+# Not everybody may look at the kernel's count of requests.
+case_sigterm_fetches_them_also_without_a_count() {
+	preload <<'C'
+int fsopen(const char *name, unsigned flags)
+{
+	(void)name;
+	(void)flags;
+	return -1;
+}
+C
+	with_held_pages true
+}
+
+case_an_umount_waits_for_no_stopped_flusher() {
+	need_ours
+	make_image "$WORK/img" 64M
+	mount_ours "$WORK/img" "$MNT"
+	stop_flusher
+	umount_ours "$MNT"
+}
+
+case_pages_that_cannot_be_fetched_are_told() {
+	need_ours
+	make_image "$WORK/img" 64M
+	preload <<'C'
+#include <errno.h>
+int syncfs(int fd)
+{
+	(void)fd;
+	errno = EIO;
+	return -1;
+}
+C
+	mount_ours "$WORK/img" "$MNT"
+	kill -TERM "$(pid_of "$MNT")"
+	ended "$MNT" 1 2>/dev/null
+	grep -q "could not be fetched.*: Input/output error" "$WORK/.log.mnt"
+	! is_mounted "$MNT"
+	fsck_clean "$WORK/img"
+}
+
+# Who asks is a child, so a copy of the server. Were it one of a server that has the
+# image open, it would have its lock as well, until it gets to closing it. Here no
+# child gets to anything before there is a file, and none asks before the server is
+# dead.
 case_killed_while_it_ends_no_child_keeps_the_image_locked() {
 	need_ours
 	make_image "$WORK/img" 64M
 	preload <<'C'
 #include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
+static int there(const char *name)
+{
+	return access(getenv(name), F_OK) == 0;
+}
 static void late(void)
 {
-	sleep(1);
+	while (there("MOUNTED") && !there("OVER"))
+		usleep(10000);
 }
 __attribute__((constructor)) static void set(void)
 {
 	(void)pthread_atfork(NULL, NULL, late);
 }
+int syncfs(int fd)
+{
+	(void)kill(getppid(), SIGSTOP);
+	return fsync(fd);
+}
 C
+	export MOUNTED=$WORK/mounted OVER=$WORK/over
 	mount_ours "$WORK/img" "$MNT"
-	# Its children are awake then; what is forked from now on is not.
-	sleep 1.2
 	echo kept >"$MNT/file"
 	sync "$MNT/file"
+	: >"$MOUNTED"
 	kill -TERM "$(pid_of "$MNT")"
-	sleep 0.1
-	kill -9 "$(pid_of "$MNT")" 2>/dev/null || :
-	wait "$(pid_of "$MNT")" 2>/dev/null || :
-	rm "$WORK/.pid.$(basename "$MNT")"
+	await stopped "$(pid_of "$MNT")"
+	kill -9 "$(pid_of "$MNT")"
+	ended "$MNT" 137 2>/dev/null
 	"$UEXT4" recover "$WORK/img" >/dev/null
-	! is_mounted "$MNT" || umount -l "$MNT"
+	: >"$OVER"
+	umount -l "$MNT"
 	[ "$("$UEXT4" cat "$WORK/img:/file")" = kept ]
 }
 
