@@ -472,6 +472,9 @@ UEXT4_API struct uext4_node *uext4_file_node(struct uext4_file *file);
 /* For servers: written back late. The bytes were taken before the file became
  * immutable or append-only, which therefore does not refuse them. */
 #define UEXT4_RW_LATE     0x200u
+/* For servers: what was stored through a mapping. Capabilities stay, which a
+ * write() takes away. */
+#define UEXT4_RW_KEEPCAPS 0x400u
 
 /* Bytes done. With UEXT4_O_DIRECT position and length obey uext4_dio_align(),
  * else -EINVAL; memory that does not is copied. Where direct I/O is not

@@ -56,7 +56,8 @@ static int write_needs_strip(
 	ssize_t n;
 
 	*ret_caps = false;
-	if (!(atomic_load(&inode->state) & INODE_S_NOSEC)) {
+	if (!(rwf & UEXT4_RW_KEEPCAPS) &&
+			!(atomic_load(&inode->state) & INODE_S_NOSEC)) {
 		n = inode_get_capability(inode);
 		if (n < 0 && n != -ENODATA)
 			return (int)n;

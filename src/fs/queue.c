@@ -285,7 +285,8 @@ static int prep_check(const struct uext4_queue *q, const struct uext4_sqe *sqe)
 	const unsigned rw = UEXT4_RW_DSYNC | UEXT4_RW_SYNC | UEXT4_RW_NOWAIT |
 			UEXT4_RW_APPEND | UEXT4_RW_NOAPPEND |
 			UEXT4_RW_KILLPRIV | UEXT4_RW_KEEPPRIV |
-			UEXT4_RW_KILLSGID | UEXT4_RW_HUGE | UEXT4_RW_LATE;
+			UEXT4_RW_KILLSGID | UEXT4_RW_HUGE | UEXT4_RW_LATE |
+			UEXT4_RW_KEEPCAPS;
 	const struct iovec *b;
 
 	switch (sqe->op) {

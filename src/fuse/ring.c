@@ -377,14 +377,20 @@ int ring_wait(struct ring *r, enum ring_patience how, struct ring_list *ret)
 
 /* ---- one entry ---- */
 
+void ring_tell(struct ring *r)
+{
+	/* What goes wrong here does so in ring_wait(), too. */
+	if (io_uring_sq_ready(&r->uring) > 0)
+		(void)io_uring_submit(&r->uring);
+}
+
 void ring_commit(struct ring_entry *e)
 {
 	struct io_uring *u = &e->ring->uring;
 
 	command(e, CMD_COMMIT_AND_FETCH);
-	/* What goes wrong here does so in ring_wait(), too. */
 	if (io_uring_sq_ready(u) >= BATCH)
-		(void)io_uring_submit(u);
+		ring_tell(e->ring);
 }
 
 void ring_lend(struct ring_entry *e)

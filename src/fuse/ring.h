@@ -112,6 +112,8 @@ enum ring_patience {
 int ring_wait(struct ring *r, enum ring_patience how, struct ring_list *ret);
 /* @e is answered; the kernel hears of it at the latest in ring_wait(). */
 void ring_commit(struct ring_entry *e);
+/* It hears now of all that was. */
+void ring_tell(struct ring *r);
 /* Another thread has @e from now on, until it calls ring_return(). */
 void ring_lend(struct ring_entry *e);
 void ring_return(struct ring_entry *e);

@@ -132,6 +132,20 @@ enum who {
 	WHO_HELPER,
 };
 
+/* As far as anybody can tell from here: their clients are not at it. */
+static bool others_sleep(const struct ring_thread *t)
+{
+	unsigned i;
+
+	for (i = 0; i < t->rs->nrings; i++) {
+		const struct ring_thread *o = &t->rs->ring[i];
+
+		if (o != t && !atomic_load(&o->ring.asleep))
+			return false;
+	}
+	return true;
+}
+
 static enum who who_does(
 		const struct ring_thread *t, const struct ring_entry *e)
 {
@@ -144,7 +158,8 @@ static enum who who_does(
 	case REQUEST_DATA:
 		return in_memory ? WHO_RING : WHO_EITHER;
 	case REQUEST_SYNC:
-		return in_memory && alone ? WHO_RING : WHO_HELPER;
+		return in_memory && alone && others_sleep(t) ? WHO_RING
+							     : WHO_HELPER;
 	default:
 		return WHO_HELPER;
 	}
@@ -188,10 +203,11 @@ static void take_large(struct ring_thread *t)
 {
 	struct ring_entry *e = TAILQ_FIRST(&t->large);
 
-	if (e) {
-		TAILQ_REMOVE(&t->large, e, link);
-		(void)take(t, e);
-	}
+	if (!e)
+		return;
+	TAILQ_REMOVE(&t->large, e, link);
+	ring_tell(&t->ring); /* who asked for what is short need not wait */
+	(void)take(t, e);
 }
 
 /* @news came at once. */
@@ -274,20 +290,30 @@ static unsigned possible_cpus(void)
 	return clamp(n, 1, UINT16_MAX);
 }
 
-int rings_open(const struct rings_opts *o, struct rings **ret_rs)
+struct ring_opts rings_shape(
+		const struct rings_opts *o, unsigned nqueues, unsigned nonline)
 {
-	struct rings *rs = calloc(1, sizeof(*rs));
-	unsigned nqueues = possible_cpus();
-	unsigned nonline = clamp((unsigned)get_nprocs(), 1, nqueues);
 	unsigned depth = clamp(ENTRIES / nonline, DEPTH_MIN,
 			o->in_memory ? DEPTH_MEM : DEPTH_MAX);
-	struct ring_opts ro = {
+	unsigned nrings = clamp(o->threads, 1, nonline);
+
+	return (struct ring_opts){
 		.fuse_fd = o->fuse_fd,
+		.nrings = nrings,
+		.share = clamp(depth / SHARE_MIN, 1, nrings),
 		.nqueues = nqueues,
 		.nonline = nonline,
 		.depth = depth,
 		.size = o->size,
 	};
+}
+
+int rings_open(const struct rings_opts *o, struct rings **ret_rs)
+{
+	struct rings *rs = calloc(1, sizeof(*rs));
+	unsigned nqueues = possible_cpus();
+	struct ring_opts ro = rings_shape(
+			o, nqueues, clamp((unsigned)get_nprocs(), 1, nqueues));
 	int ret = 0;
 
 	if (!rs)
@@ -297,8 +323,7 @@ int rings_open(const struct rings_opts *o, struct rings **ret_rs)
 	pthread_mutex_init(&rs->m, NULL);
 	pthread_cond_init(&rs->more, NULL);
 	pthread_cond_init(&rs->begun, NULL);
-	rs->nrings = ro.nrings = clamp(o->threads, 1, nonline);
-	ro.share = clamp(depth / SHARE_MIN, 1, ro.nrings);
+	rs->nrings = ro.nrings;
 	rs->nhelpers = o->threads;
 	rs->ring = calloc(rs->nrings, sizeof(*rs->ring));
 	rs->helper = calloc(rs->nhelpers, sizeof(*rs->helper));

@@ -16,7 +16,7 @@
  *               that there is always one who does.
  *          (R3) Where one request at a time comes to a ring again and again, a
  *               lone client asks: there is nobody to keep waiting, and what he
- *               syncs in memory is done at once.
+ *               syncs in memory is done at once, if the other rings sleep.
  *          (R4) At the end no request is taken any more; a ring's thread stays
  *               until all that it lent has come back and was answered.
  *          (R5) An INTERRUPT comes by /dev/fuse, for any signal that the caller
@@ -55,6 +55,10 @@ struct rings_ops {
 	void (*left)(void *ctx, int err);
 };
 
+/* How many rings there are, with which entries, of a kernel with so many queues,
+ * @nonline of them of CPUs that are there. */
+struct ring_opts rings_shape(
+		const struct rings_opts *o, unsigned nqueues, unsigned nonline);
 /* Make room for the requests. 0 or a negative errno: this host cannot. */
 int rings_open(const struct rings_opts *o, struct rings **ret);
 /* Start the threads, in which @ops are called, and wait until the kernel has the

@@ -265,6 +265,9 @@ static ssize_t write_page(struct srv *s, fuse_ino_t ino, struct srv_handle *h,
 		return ret;
 	if (frozen != 0 && srv_now_ms() - frozen < LATE_MS)
 		how |= UEXT4_RW_LATE;
+	/* Else it may be what write() wrote. */
+	if (!s->opts->writeback_cache)
+		how |= UEXT4_RW_KEEPCAPS;
 	return uext4_pwritev2(file, iov, 1, pos, how);
 }
 

@@ -365,6 +365,11 @@ static void killpriv(struct env *e, const char *path, unsigned direct)
 	assert_int_equal(env_setxattr(e, path, "security.capability", cap,
 					 sizeof(cap), 0),
 			0);
+	assert_int_equal(put(f, UEXT4_RW_KEEPPRIV | UEXT4_RW_KEEPCAPS, 0, 'm',
+					 4096),
+			4096);
+	assert_int_equal(env_getxattr(e, path, "security.capability", NULL, 0),
+			sizeof(cap));
 	assert_int_equal(put(f, UEXT4_RW_KILLPRIV, 0, 'b', 4096), 4096);
 	assert_int_equal(env_stat(e, path).mode & 07777, 0777);
 	assert_int_equal(env_getxattr(e, path, "security.capability", NULL, 0),

@@ -210,7 +210,8 @@ static void every_flag(struct combo *c)
 	assert_int_equal(q_run_write(q, f, c->buf, 512, 8192, UEXT4_RW_SYNC),
 			512);
 	assert_int_equal(q_run_write(q, f, c->buf, 512, 8192,
-					 UEXT4_RW_HUGE | UEXT4_RW_LATE),
+					 UEXT4_RW_HUGE | UEXT4_RW_LATE |
+							 UEXT4_RW_KEEPCAPS),
 			512);
 	/* NOWAIT: what is there can be written over, nothing else. */
 	memset(c->buf, 'n', 4096);

@@ -192,6 +192,13 @@ static bool copy_of_nothing(const struct difference_case *c)
 			c->b_ret == 0;
 }
 
+static bool acl_of_none(const struct difference_case *c)
+{
+	return is_kind(c, DOP_removexattr) && is_field(c, "errno") &&
+			strcmp(c->op->q, "system.posix_acl_default") == 0 &&
+			c->a == EPERM && c->b == 0;
+}
+
 /* Setting flags (FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR), where there are none. */
 static bool flags_of_others(const struct difference_case *c)
 {
@@ -488,6 +495,11 @@ const struct difference differences[] = {
 			"EPERM or EFBIG, also into what is immutable, "
 			"append-only or too far",
 			"the same", copy_of_nothing, NULL, 0, true },
+	{ DIFF_FIELD, DIFF_OF_FUSE,
+			"removing a default ACL from what is no directory is "
+			"no EPERM if it is immutable or append-only",
+			"the same; it can have none", acl_of_none, NULL, 0,
+			false },
 	{ DIFF_FIELD, DIFF_OF_FUSE,
 			"setting flags of another's FIFO is EPERM, not ENOTTY",
 			"the kernel in front looks at the owner first",

@@ -25,8 +25,13 @@ static char *any_name(struct gen *g)
 	char *name;
 	size_t len;
 
-	if (!gen_chance(g, 5))
-		return dop_text(GEN_PICK(g, names));
+	if (!gen_chance(g, 5)) {
+		const char *one = GEN_PICK(g, names);
+
+		/* What takes it away, and when, is for the kernel in front. */
+		if (!g->writeback || strcmp(one, "security.capability") != 0)
+			return dop_text(one);
+	}
 	/* user.* of 255 bytes, which is the most, or more. */
 	len = 254 + gen_below(g, 3);
 	name = dop_alloc(len + 1);
