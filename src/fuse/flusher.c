@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,7 +18,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fuse/now.h"
@@ -26,7 +26,7 @@
  * left, and without. */
 #define CALM_NS      UINT64_C(2000000000)
 #define CALM_SOON_NS UINT64_C(500000000)
-#define NAP_NS       500000
+#define NAP_MS       1
 
 /* What the kernel says of the connections, where it is not mounted: for root. */
 static int control_open(void)
@@ -81,24 +81,34 @@ static int count_waiting(int connection)
 	return n > 0 ? (int)strtol(said, NULL, 10) : -1;
 }
 
+/* A moment. False: the server is no more. */
+static bool nap(void)
+{
+	struct pollfd server = { .fd = 0 };
+
+	return poll(&server, 1, NAP_MS) <= 0;
+}
+
 static void await_answers(int dir, const struct flusher_pages *pages)
 {
-	struct timespec nap = { .tv_nsec = NAP_NS };
 	int fd = connection_open(dir);
-	uint64_t calm = count_waiting(fd) >= 0 ? CALM_NS : CALM_SOON_NS;
+	int left = count_waiting(fd);
+	bool counted = left >= 0;
 	uint64_t since = now_ns();
 	unsigned long seen = 0;
 
-	while (count_waiting(fd) != 0) {
+	/* A count that is not to be had any more: the connection has ended. */
+	while (left != 0 && counted == (left >= 0) && nap()) {
 		unsigned long done = atomic_load(&pages->done);
 
 		if (done != seen || done != atomic_load(&pages->begun)) {
 			seen = done;
 			since = now_ns();
-		} else if (now_ns() - since > calm) {
+		} else if (now_ns() - since >
+				(counted ? CALM_NS : CALM_SOON_NS)) {
 			break;
 		}
-		(void)nanosleep(&nap, NULL);
+		left = count_waiting(fd);
 	}
 	if (fd >= 0)
 		(void)close(fd);

@@ -266,6 +266,36 @@ C
 	fsck_clean "$WORK/img"
 }
 
+case_who_asks_ends_with_a_server_that_is_killed() {
+	local flusher
+
+	need_ours
+	make_image "$WORK/img" 64M
+	# What it waits for is a request that a stopped server does not answer.
+	preload <<'C'
+#include <signal.h>
+#include <unistd.h>
+int syncfs(int fd)
+{
+	(void)fd;
+	return kill(getppid(), SIGSTOP);
+}
+C
+	mount_ours "$WORK/img" "$MNT" writeback_cache
+	hold_pages
+	flusher=$(flusher_of "$MNT")
+	kill -TERM "$(pid_of "$MNT")"
+	await stopped "$(pid_of "$MNT")"
+	(exec 7<>"$MNT/open") 2>/dev/null &
+	kill -0 "$flusher"
+	kill -9 "$(pid_of "$MNT")"
+	ended "$MNT" 137 2>/dev/null
+	await exit "$flusher"
+	kill "$HOLDER"
+	umount -l "$MNT"
+	"$UEXT4" recover "$WORK/img" >/dev/null
+}
+
 # Who asks is a child, so a copy of the server. Were it one of a server that has the
 # image open, it would have its lock as well, until it gets to closing it. Here no
 # child gets to anything before there is a file, and none asks before the server is
