@@ -297,6 +297,41 @@ mount_kernel() {
 	mount -t ext4 -o "loop${3:+,$3}" "$1" "$2"
 }
 
+# With writeback_cache what is written to an open file, and what is stored through
+# a mapping, is in the kernel's pages until it is asked for. Holds both until it is
+# killed: process $HOLDER. hold_pages [COMMAND...]: run by that, as another user.
+hold_pages() {
+	: >"$WORK/held"
+	chmod 666 "$WORK/held"
+	# One that everybody may run.
+	"$@" env PATH=/usr/bin:/bin python3 - "$MNT" "$WORK/held" <<'PY' &
+import mmap, os, signal, sys
+fd = os.open(sys.argv[1] + "/open", os.O_RDWR | os.O_CREAT)
+os.write(fd, b"w" * 3000000)
+other = os.open(sys.argv[1] + "/mapped", os.O_RDWR | os.O_CREAT)
+os.ftruncate(other, 1 << 20)
+m = mmap.mmap(other, 1 << 20)
+m[:] = b"m" * (1 << 20)
+with open(sys.argv[2], "w") as f:
+    f.write("held\n")
+signal.pause()
+PY
+	HOLDER=$!
+	await lines 1 "$WORK/held"
+}
+
+# The image has what it held.
+has_held_pages() {
+	local top=$WORK/kernel
+
+	mount_kernel "$WORK/img" "$top" ro
+	[ "$(tr -d w <"$top/open" | wc -c)" -eq 0 ]
+	[ "$(wc -c <"$top/open")" -eq 3000000 ]
+	[ "$(tr -d m <"$top/mapped" | wc -c)" -eq 0 ]
+	[ "$(wc -c <"$top/mapped")" -eq $((1 << 20)) ]
+	umount "$top"
+}
+
 # as_user UID COMMAND...: without any privilege or other group.
 as_user() {
 	local uid=$1

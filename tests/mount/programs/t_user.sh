@@ -95,6 +95,37 @@ case_signals_end_the_mount_of_a_user() {
 	[ "$("$UEXT4" cat "$WORK/img:/f" | wc -l)" -eq 10000 ]
 }
 
+case_a_signal_fetches_the_pages_of_a_user() {
+	local server
+
+	prepare
+	"$UEXT4" chown "$USER_ID:$USER_ID" "$WORK/img:/"
+	as_nobody "$UEXT4" mount "$WORK/img" "$MNT" -o writeback_cache
+	server=$(holder_of "$WORK/img")
+	echo "$server" >"$WORK/.pid.server"
+	hold_pages as_nobody
+	kill -TERM "$server"
+	await exit "$server"
+	kill "$HOLDER"
+	has_held_pages
+}
+
+# Nobody can have written there.
+case_a_root_directory_that_is_not_the_users_is_no_failure() {
+	prepare
+	"$UEXT4" chmod 700 "$WORK/img:/"
+	(
+		exec setpriv --reuid="$USER_ID" --regid="$USER_ID" \
+			--clear-groups "$UEXT4" mount -f "$WORK/img" "$MNT"
+	) >"$WORK/.log.mnt" 2>&1 &
+	echo $! >"$WORK/.pid.mnt"
+	await mounted "$MNT" "$(pid_of "$MNT")" 2>/dev/null || :
+	! as_nobody ls "$MNT" 2>/dev/null || die "it is the user's"
+	kill -TERM "$(pid_of "$MNT")"
+	ended "$MNT"
+	! is_mounted "$MNT"
+}
+
 case_what_is_not_the_users() {
 	prepare
 	mkdir "$WORK/roots"
