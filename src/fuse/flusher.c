@@ -142,7 +142,7 @@ static void child(int fd, const struct flusher_pages *pages)
 	/* The socket at 0, nothing else open, no directory kept busy; out of
 	 * reach of a terminal. */
 	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_BLOCK, &all, NULL);
+	(void)pthread_sigmask(SIG_BLOCK, &all, NULL);
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "uext4-flusher");
 	if (dup2(fd, 0) < 0 || close_range(1, ~0u, 0) < 0 || chdir("/") < 0)
