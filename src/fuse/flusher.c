@@ -117,13 +117,14 @@ static void await_answers(int dir, const struct flusher_pages *pages)
 static int flush(const char *dir, const struct flusher_pages *pages)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = fd < 0 || syncfs(fd) < 0 ? -errno : 0;
+	int err;
 
-	if (fd >= 0)
-		await_answers(fd, pages);
+	if (fd < 0)
+		return -errno;
+	err = syncfs(fd) < 0 ? -errno : 0;
+	await_answers(fd, pages);
 	/* Before it is said: an unmount comes next. */
-	if (fd >= 0)
-		(void)close(fd);
+	(void)close(fd);
 	return err;
 }
 

@@ -386,10 +386,8 @@ void ring_tell(struct ring *r)
 
 void ring_commit(struct ring_entry *e)
 {
-	struct io_uring *u = &e->ring->uring;
-
 	command(e, CMD_COMMIT_AND_FETCH);
-	if (io_uring_sq_ready(u) >= BATCH)
+	if (io_uring_sq_ready(&e->ring->uring) >= BATCH)
 		ring_tell(e->ring);
 }
 

@@ -159,10 +159,10 @@ int itable_for_each(struct itable *it,
 /* Hold inode @inum. -ESTALE if it is free on disk, -EUCLEAN, -EBADMSG, -EIO.
  * Reserved numbers other than the root's are served too. */
 int inode_get(struct itable *it, inum_t inum, struct inode **ret_inode);
-/* The same for an inode without links, as the orphan set names them. */
 /* The same by a number that somebody remembers: -ESTALE while a creation has not
  * given it a name. */
 int inode_get_named(struct itable *it, inum_t inum, struct inode **ret_inode);
+/* The same for an inode without links, as the orphan set names them. */
 int inode_get_orphan(struct itable *it, inum_t inum, struct inode **ret_inode);
 void inode_hold(struct inode *inode);
 /* Let go; the last one of an unlinked inode frees it on disk (N3). */
